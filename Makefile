@@ -1,0 +1,42 @@
+# gridbot's set-up in one place: `make demo` and `make test` install what they need themselves.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMPS := .make
+
+.PHONY: demo test check serve install
+
+demo: install .env
+	$(BIN)/python manage.py demo
+
+serve: install .env
+	GRIDBOT_DEBUG=true DATABASE_URL=$${DATABASE_URL:-sqlite:///demo.sqlite3} $(BIN)/python manage.py runserver
+
+test: install
+	$(BIN)/python -m pytest --cov --cov-report=
+	$(BIN)/python -m gridbot_site.testing $(BIN)/python -m pytest -m django_db --cov --cov-append --cov-fail-under=90
+
+check: $(STAMPS)/dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy .
+	$(BIN)/lint-imports
+	$(BIN)/python manage.py check --settings gridbot_site.settings_test
+	$(BIN)/python manage.py makemigrations --check --dry-run --settings gridbot_site.settings_test
+
+install: $(STAMPS)/runtime
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 13) or sys.exit("gridbot needs Python 3.11 to 3.13; say which with: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+
+$(STAMPS)/runtime: requirements.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/dev: requirements-dev.txt $(STAMPS)/runtime
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@mkdir -p $(STAMPS) && touch $@
+
+.env: | install
+	$(BIN)/python -m gridbot_site.make_env

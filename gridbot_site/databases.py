@@ -1,0 +1,69 @@
+"""The database from the environment: a URL first, its parts next, SQLite last."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+# IMMEDIATE takes the write lock when a transaction begins: a deferred one that reads and
+# then writes fails at once with "database is locked", whatever the timeout.
+SQLITE_OPTIONS = {
+    "transaction_mode": "IMMEDIATE",
+    "timeout": 30,
+    "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
+}
+ENGINES = {
+    "sqlite": "django.db.backends.sqlite3",
+    "postgresql": "django.db.backends.postgresql",
+}
+
+
+def database_from_environment(environment: Mapping[str, str], *, base_dir: Path) -> dict[str, Any]:
+    """Django's settings of the default database.
+
+    `DATABASE_URL`, else `EVENTSAVER_DATABASE_URL`, else `GRIDBOT_DB_*`, else `gridbot.db`.
+    Raises ImproperlyConfigured when what is given names no database that gridbot runs on.
+    """
+    url = environment.get("DATABASE_URL") or environment.get("EVENTSAVER_DATABASE_URL")
+    config = _from_url(url) if url else _from_parts(environment)
+    if config["ENGINE"] == ENGINES["sqlite"]:
+        name = Path(config["NAME"])
+        config["NAME"] = str(name if name.is_absolute() else base_dir / name)
+        config["OPTIONS"] = SQLITE_OPTIONS | config.get("OPTIONS", {})
+    else:
+        config.setdefault("CONN_HEALTH_CHECKS", True)
+    return config
+
+
+def _from_url(url: str) -> dict[str, Any]:
+    try:
+        config: dict[str, Any] = environ.Env.db_url_config(url)
+    except (ValueError, KeyError):
+        # The URL holds a password: say what is wrong without repeating it.
+        raise ImproperlyConfigured(
+            "DATABASE_URL cannot be read; write sqlite:///file or "
+            "postgresql://user:password@host:5432/name (percent-encode @ : / # % in the password)."
+        ) from None
+    if config.get("ENGINE") not in ENGINES.values():
+        raise ImproperlyConfigured(
+            "DATABASE_URL must begin with sqlite:// or postgresql://; gridbot runs on these two."
+        )
+    if not config.get("NAME"):
+        raise ImproperlyConfigured("DATABASE_URL names no database.")
+    return config
+
+
+def _from_parts(environment: Mapping[str, str]) -> dict[str, Any]:
+    kind = environment.get("GRIDBOT_DB_TYPE") or "sqlite"
+    if kind not in ENGINES:
+        raise ImproperlyConfigured(f"GRIDBOT_DB_TYPE must be sqlite or postgresql, not {kind!r}.")
+    config = {"ENGINE": ENGINES[kind], "NAME": environment.get("GRIDBOT_DB_NAME") or "gridbot.db"}
+    if kind == "postgresql":
+        config["NAME"] = environment.get("GRIDBOT_DB_NAME") or "gridbot"
+        for part in ("HOST", "PORT", "USER", "PASSWORD"):
+            config[part] = environment.get(f"GRIDBOT_DB_{part}", "")
+    return config

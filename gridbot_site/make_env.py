@@ -1,0 +1,40 @@
+"""Write `.env` from `.env.example` with fresh secrets: `python -m gridbot_site.make_env`.
+
+An existing `.env` is never touched.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import secrets
+import sys
+from pathlib import Path
+
+FRESH = {
+    "SECRET_KEY=": lambda: secrets.token_urlsafe(50),
+    "GRIDBOT_CREDENTIAL_KEYS=": lambda: base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+}
+
+
+def write_env(example: Path, target: Path) -> bool:
+    """Write `target` with mode 0600; False when it exists already."""
+    lines = [
+        line + FRESH[line]() if line in FRESH else line
+        for line in example.read_text(encoding="utf-8").splitlines()
+    ]
+    try:
+        handle = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return False
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write("\n".join(lines) + "\n")
+    return True
+
+
+if __name__ == "__main__":
+    root = Path(__file__).resolve().parent.parent
+    made = write_env(root / ".env.example", root / ".env")
+    sys.stdout.write(
+        "Wrote .env with fresh secrets.\n" if made else ".env is there already: left as it is.\n"
+    )

@@ -1,0 +1,115 @@
+"""Django settings, all from the environment or the `.env` file beside manage.py.
+
+Every name is explained in `.env.example`. Nothing here has a usable secret as its default:
+a missing key ends the program at start with one sentence.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import environ
+
+from gridbot_site.databases import database_from_environment
+from marketdata.bybit.environments import Environment, endpoints_from_environment
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+env = environ.Env()
+_env_file = os.environ.get("GRIDBOT_ENV_FILE", str(BASE_DIR / ".env"))
+if _env_file and Path(_env_file).is_file():
+    environ.Env.read_env(_env_file)
+
+# --- Django -------------------------------------------------------------------------------
+DEBUG = env.bool("GRIDBOT_DEBUG", default=False)
+SECRET_KEY = env.str("SECRET_KEY")
+ALLOWED_HOSTS = env.list("GRIDBOT_ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]"])
+ROOT_URLCONF = "gridbot_site.urls"
+WSGI_APPLICATION = "gridbot_site.wsgi.application"
+ASGI_APPLICATION = "gridbot_site.asgi.application"
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "accounts",
+    "strategies",
+    "marketdata",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+TEMPLATES: list[dict[str, Any]] = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+DATABASES = {"default": database_from_environment(os.environ, base_dir=BASE_DIR)}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+AUTH_USER_MODEL = "accounts.User"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {
+        "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
+        "OPTIONS": {"min_length": 12},
+    },
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = "UTC"
+USE_TZ = True
+STATIC_URL = "static/"
+X_FRAME_OPTIONS = "DENY"
+SESSION_COOKIE_AGE = 8 * 60 * 60
+SESSION_COOKIE_SAMESITE = "Lax"
+# Off only for plain http on this machine, which is what DEBUG is for.
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = not DEBUG
+SECURE_HSTS_SECONDS = 0 if DEBUG else 31_536_000
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = not DEBUG
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": env.str("GRIDBOT_LOG_LEVEL", default="INFO")},
+    # Their ERROR lines repeat what the supervisor already records; the rest can hold a key.
+    "loggers": {"websocket": {"level": "CRITICAL"}, "pybit": {"level": "WARNING"}},
+}
+
+# --- gridbot ------------------------------------------------------------------------------
+# The first key seals, all of them open. Apart from SECRET_KEY, so that each can be rotated.
+GRIDBOT_CREDENTIAL_KEYS = env.list("GRIDBOT_CREDENTIAL_KEYS", default=[])
+
+# The exchange environment of the public streams; EVENTSAVER_ENVIRONMENT wins over _TESTNET.
+EVENTSAVER_ENVIRONMENT = Environment.parse(
+    env.str("EVENTSAVER_ENVIRONMENT", default=""),
+    testnet=env.bool("EVENTSAVER_TESTNET", default=True),
+)
+EVENTSAVER_SYMBOLS = env.list("EVENTSAVER_SYMBOLS", default=[])
+EVENTSAVER_BATCH_SIZE = env.int("EVENTSAVER_BATCH_SIZE", default=100)
+EVENTSAVER_FLUSH_INTERVAL = env.float("EVENTSAVER_FLUSH_INTERVAL", default=5.0)
+EVENTSAVER_TICKER_INTERVAL_MS = env.int("EVENTSAVER_TICKER_INTERVAL_MS", default=1000)
+EVENTSAVER_GAP_THRESHOLD_SECONDS = env.float("EVENTSAVER_GAP_THRESHOLD_SECONDS", default=5.0)
+EVENTSAVER_RECONNECT_DELAY = env.float("EVENTSAVER_RECONNECT_DELAY", default=1.0)
+EVENTSAVER_MAX_RECONNECT_DELAY = env.float("EVENTSAVER_MAX_RECONNECT_DELAY", default=60.0)
+BYBIT_ENDPOINTS = endpoints_from_environment(os.environ)

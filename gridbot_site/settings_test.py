@@ -1,0 +1,30 @@
+"""Settings of the test suite: nothing from `.env`, secrets made for the run."""
+
+from __future__ import annotations
+
+import base64
+import os
+import secrets
+
+os.environ["GRIDBOT_ENV_FILE"] = ""
+for _name in list(os.environ):
+    if _name.startswith(("EVENTSAVER_", "GRIDBOT_DB_", "BYBIT_")):
+        del os.environ[_name]
+# Not setdefault alone: the workers of one run must agree on the keys they inherit.
+os.environ.setdefault("SECRET_KEY", secrets.token_urlsafe(50))
+os.environ.setdefault(
+    "GRIDBOT_CREDENTIAL_KEYS", base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+)
+os.environ["EVENTSAVER_ENVIRONMENT"] = "sandbox"
+os.environ["GRIDBOT_DEBUG"] = "true"
+
+from gridbot_site.settings import *  # noqa: E402, F403
+from gridbot_site.settings import DATABASES  # noqa: E402
+
+DEBUG = False
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    # A file: the shared in-memory database answers a second thread with "table is locked".
+    DATABASES["default"]["NAME"] = "unused-by-tests.sqlite3"
+    DATABASES["default"]["TEST"] = {"NAME": "test.sqlite3"}
+LOGGING = {"version": 1, "disable_existing_loggers": False}

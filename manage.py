@@ -1,0 +1,27 @@
+#!/usr/bin/env python
+"""Run gridbot's commands; a configuration error is one sentence and exit code 4."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def main() -> None:
+    """Run the command line."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gridbot_site.settings")
+    if sys.argv[1:2] == ["demo"]:
+        # The demo never touches the database of .env: its own file, or what the process says.
+        os.environ.setdefault("DATABASE_URL", "sqlite:///demo.sqlite3")
+    from django.core.exceptions import ImproperlyConfigured
+    from django.core.management import execute_from_command_line
+
+    try:
+        execute_from_command_line(sys.argv)
+    except ImproperlyConfigured as error:
+        sys.stderr.write(f"Configuration error: {error}\n")
+        sys.exit(4)
+
+
+if __name__ == "__main__":
+    main()

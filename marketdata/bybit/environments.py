@@ -1,0 +1,79 @@
+"""Which Bybit: the environments, and the endpoints of the one that runs elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+
+class Environment(StrEnum):
+    """An exchange environment; data of two never share a database."""
+
+    MAINNET = "mainnet"
+    TESTNET = "testnet"
+    DEMO = "demo"
+    SANDBOX = "sandbox"
+
+    @classmethod
+    def parse(cls, text: str, *, testnet: bool = True) -> Environment:
+        """The environment that `text` names, or the one that the testnet flag means.
+
+        Raises ValueError for an unknown name.
+        """
+        if not text:
+            return cls.TESTNET if testnet else cls.MAINNET
+        try:
+            return cls(text.strip().lower())
+        except ValueError:
+            known = ", ".join(cls)
+            raise ValueError(f"Unknown environment {text!r}; it is one of {known}.") from None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Endpoints:
+    """Where a V5 server is reached; empty strings mean the exchange's own hosts."""
+
+    rest: str = ""
+    ws_public: str = ""
+    ws_private: str = ""
+
+
+LOOPBACK_NAMES = frozenset({"localhost"})
+SECURE_SCHEMES = {"http": "https", "ws": "wss"}
+
+
+def endpoints_from_environment(environment: Mapping[str, str]) -> Endpoints:
+    """The endpoints of the sandbox environment. Raises ValueError for one that is unsafe."""
+    return Endpoints(
+        rest=_checked(environment, "BYBIT_REST_URL", {"http", "https"}),
+        ws_public=_checked(environment, "BYBIT_WS_PUBLIC_URL", {"ws", "wss"}),
+        ws_private=_checked(environment, "BYBIT_WS_PRIVATE_URL", {"ws", "wss"}),
+    )
+
+
+def _checked(environment: Mapping[str, str], name: str, schemes: set[str]) -> str:
+    url = environment.get(name, "").rstrip("/")
+    if not url:
+        return ""
+    parts = urlsplit(url)
+    if parts.scheme not in schemes or not parts.hostname:
+        raise ValueError(f"{name} must be a {' or '.join(sorted(schemes))} URL.")
+    if parts.scheme in SECURE_SCHEMES and not is_loopback(parts.hostname):
+        raise ValueError(
+            f"{name} must use {SECURE_SCHEMES[parts.scheme]}: plain {parts.scheme} is accepted "
+            "on loopback only."
+        )
+    return url
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` is this machine."""
+    if host in LOOPBACK_NAMES:
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
