@@ -55,12 +55,27 @@ def endpoints_from_environment(environment: Mapping[str, str]) -> Endpoints:
 
 
 def _checked(environment: Mapping[str, str], name: str, schemes: set[str]) -> str:
-    url = environment.get(name, "").rstrip("/")
-    if not url:
-        return ""
-    parts = urlsplit(url)
+    url = environment.get(name, "")
+    return checked_url(url, name, schemes) if url else ""
+
+
+def checked_url(url: str, name: str, schemes: set[str]) -> str:
+    """The URL of a server, without a slash at its end.
+
+    Raises ValueError, naming the setting but not its value, for one that is unsafe: plain
+    http or ws to another machine, or a user name or password within it.
+    """
+    url = url.rstrip("/")
+    wanted = f"{name} must be a {' or '.join(sorted(schemes))} URL"
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # read for its check alone
+    except ValueError:
+        raise ValueError(f"{wanted}.") from None
     if parts.scheme not in schemes or not parts.hostname:
-        raise ValueError(f"{name} must be a {' or '.join(sorted(schemes))} URL.")
+        raise ValueError(f"{wanted}.")
+    if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
+        raise ValueError(f"{wanted} of host, port and path alone.")
     if parts.scheme in SECURE_SCHEMES and not is_loopback(parts.hostname):
         raise ValueError(
             f"{name} must use {SECURE_SCHEMES[parts.scheme]}: plain {parts.scheme} is accepted "

@@ -43,7 +43,7 @@ class RateLimited(BybitError):
 
 
 class ExchangeRejected(BybitError):
-    """The exchange refused the request; `code` is its retCode."""
+    """The exchange refused the request; `code` is its retCode, or -1 where there was none."""
 
     def __init__(self, message: str, *, code: int) -> None:
         super().__init__(message)

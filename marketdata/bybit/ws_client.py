@@ -1,0 +1,273 @@
+"""The public WebSocket connection: pybit's socket, our reading of what arrives.
+
+pybit connects, pings and owns the thread. Everything it does with a message is replaced,
+because each of these ends its thread for good and in silence: broken JSON, an unknown topic, a
+rejected subscription, an exception in a callback, an acknowledgement that comes before its
+request is registered. It never reconnects by itself either (`restart_on_error=False`): whoever
+owns a client polls `is_connected` and calls `connect` again.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Protocol
+from uuid import uuid4
+
+import orjson
+import websocket
+from pybit.unified_trading import WebSocket
+
+from marketdata.bybit.environments import Endpoints, Environment
+from marketdata.bybit.errors import ExchangeUnavailable
+
+logger = logging.getLogger(__name__)
+
+# Bybit's own largest frames (1024 trades) stay under 300 kB.
+MAX_FRAME_CHARACTERS = 4 * 1024 * 1024
+ACKNOWLEDGE_SECONDS = 10.0
+CLOSE_SECONDS = 5.0
+
+
+@dataclass
+class ConnectionState:
+    """When a connection was made and lost, and when it last heard anything; aware UTC."""
+
+    connected_at: datetime | None = None
+    disconnected_at: datetime | None = None
+    last_message_ts: datetime | None = None
+    reconnect_count: int = 0
+
+
+class FrameHandler(Protocol):
+    """Who is told of frames, on pybit's thread; it must not block."""
+
+    def on_message(self, message: dict[str, Any], text: str, received_at: datetime) -> None:
+        """A JSON object with a topic."""
+
+    def on_unreadable(self, text: str, reason: str, received_at: datetime) -> None:
+        """Anything else that is not an answer to one of our requests."""
+
+
+class _Stream(WebSocket):  # type: ignore[misc]
+    """pybit's WebSocket with an endpoint of its own and raw text handed on."""
+
+    def __init__(
+        self, channel_type: str, *, url: str, on_text: Callable[[str], None], **options: Any
+    ) -> None:
+        self._url = url
+        self._on_text = on_text
+        self._socket: Any = None
+        super().__init__(channel_type, **options)
+
+    def _connect(self, url: str) -> None:
+        super()._connect(self._url or url)
+        self._socket = self.ws.sock.sock if self.ws.sock else None
+
+    def hang_up(self, timeout: float) -> None:
+        """Close the connection and wait for its thread.
+
+        pybit's `exit` alone leaves the thread waiting in `select` for as long as a ping may
+        take, and the socket to the garbage collector.
+        """
+        with suppress(OSError, AttributeError, websocket.WebSocketException):
+            self.ws.sock.send_close()
+        with suppress(OSError, AttributeError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self.exit()
+        self.wst.join(timeout)
+        if self._socket is not None:
+            self._socket.close()
+
+    def _on_message(self, message: str) -> None:
+        self._on_text(message)
+
+
+@dataclass
+class _Subscriptions:
+    """Requests of one connection by id, and what became of their topics."""
+
+    requested: dict[str, str] = field(default_factory=dict)
+    active: set[str] = field(default_factory=set)
+    rejected: dict[str, str] = field(default_factory=dict)
+
+
+class PublicWebSocketClient:
+    """The trades and tickers of some symbols over one connection.
+
+    Not reusable by two threads at once; `handler` is called on pybit's thread.
+    """
+
+    def __init__(
+        self,
+        symbols: Iterable[str],
+        handler: FrameHandler,
+        *,
+        environment: Environment = Environment.TESTNET,
+        endpoints: Endpoints | None = None,
+        ping_interval: float = 20,
+        ping_timeout: float = 10,
+    ) -> None:
+        self.topics = [
+            f"{kind}.{symbol}" for symbol in symbols for kind in ("publicTrade", "tickers")
+        ]
+        self.state = ConnectionState()
+        self._handler = handler
+        self._environment = environment
+        self._url = (
+            (endpoints or Endpoints()).ws_public if environment == Environment.SANDBOX else ""
+        )
+        if environment == Environment.SANDBOX and not self._url:
+            raise ValueError("The sandbox environment needs BYBIT_WS_PUBLIC_URL.")
+        self._ping = {"ping_interval": ping_interval, "ping_timeout": ping_timeout}
+        self._stream: _Stream | None = None
+        self._generation = 0
+        self._subscriptions = _Subscriptions()
+        self._answered = threading.Condition()
+        self._heard_at = 0.0
+
+    @property
+    def rejected_topics(self) -> Mapping[str, str]:
+        """Topics that the exchange refused on this connection, with its words."""
+        return dict(self._subscriptions.rejected)
+
+    def connect(self) -> None:
+        """Connect, subscribe and wait until each topic is answered.
+
+        Raises ExchangeUnavailable when the server does not answer, or refuses every topic.
+        """
+        if self.state.connected_at is not None:
+            self.state.reconnect_count += 1
+        self._generation += 1
+        generation = self._generation
+        self._subscriptions = _Subscriptions()
+        # Bounds every read and write of a socket whose other end is gone.
+        websocket.setdefaulttimeout(self._ping["ping_timeout"])
+        try:
+            self._stream = _Stream(
+                "linear",
+                url=self._url,
+                on_text=lambda text: self._on_text(generation, text),
+                # pybit reads mainnet's public streams for demo accounts too: they share them.
+                testnet=self._environment == Environment.TESTNET,
+                restart_on_error=False,
+                retries=2,
+                **self._ping,
+            )
+            self._heard_at = time.monotonic()
+            self._request("subscribe", self.topics)
+            self._await(ACKNOWLEDGE_SECONDS, self._all_answered)
+            if not self._subscriptions.active:
+                reasons = "; ".join(sorted(set(self._subscriptions.rejected.values())))
+                raise ExchangeUnavailable(f"every topic was refused: {reasons}")
+        except (websocket.WebSocketException, OSError, ExchangeUnavailable) as error:
+            self.disconnect()
+            raise ExchangeUnavailable(f"no public stream: {error}") from None
+        self.state.connected_at = datetime.now(UTC)
+
+    def is_connected(self) -> bool:
+        """Whether the socket is open; a dead one may look open until a ping goes unanswered."""
+        return self._stream is not None and bool(self._stream.is_connected())
+
+    def silent_seconds(self) -> float:
+        """How long nothing at all has arrived, answers to pings included."""
+        return time.monotonic() - self._heard_at
+
+    def unsubscribe(self, timeout: float = 2.0) -> None:
+        """Ask for no more rows and wait until the exchange says so: none is on the wire then."""
+        active = sorted(self._subscriptions.active)
+        if not (active and self.is_connected()):
+            return
+        try:
+            self._request("unsubscribe", active)
+            self._await(timeout, lambda: not self._subscriptions.active)
+        except (websocket.WebSocketException, OSError, ExchangeUnavailable) as error:
+            logger.warning("closing without an answer to unsubscribe: %s", error)
+
+    def disconnect(self) -> None:
+        """Close the socket and wait for its thread: no frame is handed on after this."""
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.hang_up(CLOSE_SECONDS)
+            self.state.disconnected_at = datetime.now(UTC)
+        # A thread that hangs in a dead socket may wake up later: it is not listened to.
+        self._generation += 1
+
+    def _request(self, op: str, topics: Iterable[str]) -> None:
+        # One topic a frame: whether a bad one voids its neighbours is not documented.
+        stream = self._stream
+        if stream is None:
+            raise ExchangeUnavailable("not connected")
+        for topic in topics:
+            request_id = str(uuid4())
+            with self._answered:
+                self._subscriptions.requested[request_id] = topic
+            stream.ws.send(orjson.dumps({"op": op, "req_id": request_id, "args": [topic]}).decode())
+
+    def _all_answered(self) -> bool:
+        return len(self._subscriptions.active) + len(self._subscriptions.rejected) == len(
+            self.topics
+        )
+
+    def _await(self, timeout: float, done: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + timeout
+        with self._answered:
+            while not done():
+                if time.monotonic() >= deadline:
+                    raise ExchangeUnavailable("requests were not answered in time")
+                if not self.is_connected():
+                    raise ExchangeUnavailable("the connection was lost before all was answered")
+                self._answered.wait(0.1)
+
+    def _on_text(self, generation: int, text: str) -> None:
+        if generation != self._generation:
+            return
+        self._heard_at = time.monotonic()
+        received_at = datetime.now(UTC)
+        self.state.last_message_ts = received_at
+        try:
+            self._dispatch(text, received_at)
+        except Exception:  # whatever is raised here would end pybit's thread without a word
+            logger.exception("a frame could not be handled")
+            self._handler.on_unreadable(text, "it could not be handled", received_at)
+
+    def _dispatch(self, text: str, received_at: datetime) -> None:
+        if len(text) > MAX_FRAME_CHARACTERS:
+            reason = f"a frame of {len(text)} characters; the limit is {MAX_FRAME_CHARACTERS}"
+            self._handler.on_unreadable(text, reason, received_at)
+            return
+        try:
+            message = orjson.loads(text)
+        except orjson.JSONDecodeError as error:
+            self._handler.on_unreadable(text, f"not JSON: {error.msg}", received_at)
+            return
+        if not isinstance(message, dict):
+            self._handler.on_unreadable(text, "not a JSON object", received_at)
+        elif "topic" in message:
+            self._handler.on_message(message, text, received_at)
+        elif not self._is_answer(message):
+            self._handler.on_unreadable(text, "neither data nor an answer", received_at)
+
+    def _is_answer(self, message: dict[str, Any]) -> bool:
+        if message.get("op") == "pong" or message.get("ret_msg") == "pong":
+            return True
+        with self._answered:
+            known = self._subscriptions
+            topic = known.requested.get(str(message.get("req_id")))
+            if topic is None or message.get("op") not in ("subscribe", "unsubscribe"):
+                return False
+            if message["op"] == "unsubscribe":
+                known.active.discard(topic)
+            elif message.get("success") is True:
+                known.active.add(topic)
+            else:
+                known.rejected[topic] = str(message.get("ret_msg", ""))[:200]
+                logger.warning("the exchange refused %s: %s", topic, known.rejected[topic])
+            self._answered.notify_all()
+            return True

@@ -1,0 +1,118 @@
+"""Gaps: from the last row before an outage to the first row after it, per stream and symbol.
+
+Rows are noted on socket threads, in memory; the database is written by `persist`, which
+whoever runs capture calls. What is not written when a process dies is covered by the gap that
+the next start opens from the newest stored row.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+from django.db import transaction
+
+from marketdata.models import CaptureGap
+
+
+class Feed(NamedTuple):
+    """One public stream of one symbol."""
+
+    stream: str
+    symbol: str
+
+
+@dataclass
+class OpenGap:
+    """A gap that has begun; `pk` is None until it is stored."""
+
+    feed: Feed
+    started_at: datetime
+    reason: str
+    outages: int = 1
+    ended_at: datetime | None = None
+    pk: int | None = None
+    changed: bool = True
+
+
+class GapBook:
+    """Opens and closes the gaps of public streams."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._last_row_at: dict[Feed, datetime] = {}
+        self._open: dict[Feed, OpenGap] = {}
+        self._ended: list[OpenGap] = []
+        self.opened = 0
+
+    def note_rows(self, feed: Feed, first_at: datetime, last_at: datetime) -> None:
+        """Rows of `feed` arrived: they end its gap, and the next one would begin after them."""
+        with self._lock:
+            gap = self._open.pop(feed, None)
+            if gap is not None:
+                # A row may be older than the gap's start when the exchange sends one again.
+                gap.ended_at = max(first_at, gap.started_at)
+                gap.changed = True
+                self._ended.append(gap)
+            last = self._last_row_at.get(feed)
+            if last is None or last_at > last:
+                self._last_row_at[feed] = last_at
+
+    def open(self, feeds: Iterable[Feed], reason: str, since: datetime) -> None:
+        """Open a gap for each of `feeds`, from its last row, or `since` where it had none.
+
+        A gap that is open already goes on and counts one outage more.
+        """
+        with self._lock:
+            for feed in feeds:
+                gap = self._open.get(feed)
+                if gap is not None:
+                    gap.outages += 1
+                    gap.changed = True
+                    continue
+                started_at = self._last_row_at.get(feed, since)
+                self._open[feed] = OpenGap(feed, started_at, reason[:200])
+                self.opened += 1
+
+    def end_all(self, at: datetime) -> None:
+        """End what is still open: capture stops, and vouches for nothing up to `at`."""
+        with self._lock:
+            for gap in self._open.values():
+                gap.ended_at = max(at, gap.started_at)
+                gap.changed = True
+                self._ended.append(gap)
+            self._open.clear()
+
+    def persist(self) -> None:
+        """Write what changed. On a database error nothing is forgotten, and it is raised."""
+        with self._lock:
+            changed = [gap for gap in (*self._ended, *self._open.values()) if gap.changed]
+            states = [(gap, gap.ended_at, gap.outages) for gap in changed]
+        if not states:
+            return
+        with transaction.atomic():
+            for gap, ended_at, outages in states:
+                self._write(gap, ended_at, outages)
+        with self._lock:
+            for gap, ended_at, outages in states:
+                gap.changed = (gap.ended_at, gap.outages) != (ended_at, outages)
+            self._ended = [gap for gap in self._ended if gap.changed]
+
+    def _write(self, gap: OpenGap, ended_at: datetime | None, outages: int) -> None:
+        row = CaptureGap(
+            pk=gap.pk,
+            stream=gap.feed.stream,
+            symbol=gap.feed.symbol,
+            started_at=gap.started_at,
+            ended_at=ended_at,
+            reason=gap.reason,
+            evidence={"outages": outages},
+        )
+        if gap.pk is None:
+            row.save(force_insert=True)
+            gap.pk = row.pk
+        else:
+            row.save(update_fields=["ended_at", "evidence", "updated_at"])

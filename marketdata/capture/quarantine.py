@@ -1,0 +1,128 @@
+"""Quarantine: what arrived and cannot be stored is counted, logged and kept with its reason."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+from django.db import models, transaction
+
+from marketdata.bybit.records import Reject
+from marketdata.capture.tally import StreamKey, Tally
+from marketdata.models import QuarantinedMessage
+
+logger = logging.getLogger(__name__)
+
+MAX_RAW_CHARACTERS = 65_536
+CAPACITY_MESSAGES = 20_000
+LOG_EACH = 10
+LOG_EVERY = 1000
+
+
+@dataclass
+class Kept:
+    """One message in quarantine and how often it came since the last flush."""
+
+    account_id: UUID | None
+    topic: str
+    reason: str
+    raw_text: str
+    digest: str
+    first_seen: datetime
+    last_seen: datetime
+    count: int = 1
+
+
+class Quarantine:
+    """Takes rejects from any thread; `flush` stores them."""
+
+    def __init__(self, tally: Tally, capacity: int = CAPACITY_MESSAGES) -> None:
+        self._tally = tally
+        self._capacity = capacity
+        self._waiting: dict[str, Kept] = {}
+        self._seen = 0
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    @property
+    def overfull(self) -> bool:
+        """Whether more messages wait than capture may hold."""
+        return len(self._waiting) > self._capacity
+
+    def add(self, key: StreamKey, reject: Reject, *, received: bool = True) -> None:
+        """Count and keep `reject`; `received` says that no writer has counted the row before."""
+        topic, reason = storable(reject.topic)[:100], storable(reject.reason)[:200]
+        now = datetime.now(UTC)
+        digest = hashlib.sha256(
+            "\0".join((str(key.account_id), topic, reason, reject.raw)).encode(errors="replace")
+        ).hexdigest()
+        with self._tally.lock:
+            self._tally.add(key, received=int(received), quarantined=1)
+            kept = self._waiting.get(digest)
+            if kept is None:
+                self._waiting[digest] = Kept(
+                    key.account_id, topic, reason, shortened(storable(reject.raw)), digest, now, now
+                )
+            else:
+                kept.count += 1
+                kept.last_seen = now
+            self._seen += 1
+            seen = self._seen
+        if seen <= LOG_EACH or seen % LOG_EVERY == 0:
+            logger.warning("quarantined number %d: topic=%s reason=%s", seen, topic, reason)
+
+    def flush(self) -> None:
+        """Store what waits. On a database error everything waits on, and the error is raised."""
+        with self._tally.lock:
+            batch, self._waiting = self._waiting, {}
+        if not batch:
+            return
+        try:
+            with transaction.atomic():
+                self._store(list(batch.values()))
+        except BaseException:
+            self._take_back(batch)
+            raise
+
+    def _store(self, batch: Sequence[Kept]) -> None:
+        known = set(
+            QuarantinedMessage.objects.filter(
+                digest__in=[kept.digest for kept in batch]
+            ).values_list("digest", flat=True)
+        )
+        QuarantinedMessage.objects.bulk_create(
+            QuarantinedMessage(**vars(kept)) for kept in batch if kept.digest not in known
+        )
+        for kept in batch:
+            if kept.digest in known:
+                QuarantinedMessage.objects.filter(digest=kept.digest).update(
+                    count=models.F("count") + kept.count, last_seen=kept.last_seen
+                )
+
+    def _take_back(self, batch: dict[str, Kept]) -> None:
+        with self._tally.lock:
+            for digest, newer in self._waiting.items():
+                if digest in batch:
+                    batch[digest].count += newer.count
+                    batch[digest].last_seen = newer.last_seen
+                else:
+                    batch[digest] = newer
+            self._waiting = batch
+
+
+def storable(text: str) -> str:
+    """`text` without what PostgreSQL cannot hold: NUL and lone surrogates become escapes."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
+
+
+def shortened(text: str) -> str:
+    """`text`, or its two ends with a note of what was left out between them."""
+    if len(text) <= MAX_RAW_CHARACTERS:
+        return text
+    half = MAX_RAW_CHARACTERS // 2
+    return f"{text[:half]} … {len(text) - 2 * half} characters left out … {text[-half:]}"

@@ -1,0 +1,128 @@
+"""Supervisor: keeps one connection alive for ever, and has each outage recorded."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Protocol
+
+from marketdata.bybit.errors import BybitError
+from marketdata.bybit.ws_client import ConnectionState
+from marketdata.capture.gaps import Feed, GapBook
+
+logger = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.2
+# Pongs alone arrive every 20 s on a healthy connection.
+SILENCE_SECONDS = 45.0
+# A connection that lived this long was good: the next failure starts from the first delay.
+STEADY_SECONDS = 30.0
+
+
+class Client(Protocol):
+    """What a supervisor needs of a connection."""
+
+    state: ConnectionState
+
+    def connect(self) -> None: ...
+    def disconnect(self) -> None: ...
+    def unsubscribe(self, timeout: float = ...) -> None: ...
+    def is_connected(self) -> bool: ...
+    def silent_seconds(self) -> float: ...
+
+
+class Supervisor:
+    """Connects `client`, watches it, and builds it anew with capped, jittered delays."""
+
+    def __init__(
+        self,
+        name: str,
+        client: Client,
+        gaps: GapBook,
+        feeds: list[Feed],
+        *,
+        on_connecting: Callable[[], None],
+        first_delay: float,
+        longest_delay: float,
+    ) -> None:
+        self.name = name
+        self.client = client
+        self._gaps, self._feeds = gaps, feeds
+        self._on_connecting = on_connecting
+        self._first_delay, self._longest_delay = first_delay, longest_delay
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"{name}-supervisor", daemon=True)
+        self.connected = threading.Event()
+        self.error: BaseException | None = None
+
+    def start(self) -> None:
+        """Begin to connect, on a thread of its own."""
+        self._thread.start()
+
+    def is_alive(self) -> bool:
+        """Whether the supervisor's thread runs."""
+        return self._thread.is_alive()
+
+    def request_stop(self) -> None:
+        """Begin to stop, without waiting for the end."""
+        self._stopping.set()
+
+    def stop(self, timeout: float = 10.0) -> None:
+        """Ask for no more rows, close the connection and end; a hung socket is left behind."""
+        self.request_stop()
+        self._thread.join(timeout)
+        if self._thread.is_alive():
+            logger.warning("%s: the connection did not close in %.0f s", self.name, timeout)
+
+    def _run(self) -> None:
+        delay = self._first_delay
+        try:
+            while not self._stopping.is_set():
+                lived = self._live_once()
+                if self._stopping.is_set():
+                    break
+                delay = self._first_delay if lived >= STEADY_SECONDS else delay
+                # Jitter, so that connections which fell together do not return together.
+                self._stopping.wait(delay * random.uniform(0.5, 1.0))  # noqa: S311
+                delay = min(delay * 2, self._longest_delay)
+        except BaseException as error:
+            self.error = error
+            logger.exception("%s: the supervisor died", self.name)
+        finally:
+            self.connected.clear()
+
+    def _live_once(self) -> float:
+        """Connect and stay until the connection ends or capture stops; seconds it lived."""
+        began = datetime.now(UTC)
+        try:
+            self._on_connecting()
+            self.client.connect()
+        except BybitError as error:
+            logger.warning("%s: %s", self.name, error)
+            self._gaps.open(self._feeds, str(error), began)
+            return 0.0
+        connected_at = datetime.now(UTC)
+        logger.info("%s: connected", self.name)
+        self.connected.set()
+        reason = self._watch()
+        self.connected.clear()
+        if not reason:
+            self.client.unsubscribe()
+        # Before the gap opens: a last row of this connection must not end it.
+        self.client.disconnect()
+        if reason:
+            logger.warning("%s: %s", self.name, reason)
+            self._gaps.open(self._feeds, reason, connected_at)
+        return (datetime.now(UTC) - connected_at).total_seconds()
+
+    def _watch(self) -> str:
+        """Wait for the end of the connection: why it ended, or nothing when capture stops."""
+        while not self._stopping.wait(POLL_SECONDS):
+            if not self.client.is_connected():
+                return "the connection was lost"
+            if self.client.silent_seconds() > SILENCE_SECONDS:
+                return f"nothing arrived for {SILENCE_SECONDS:.0f} s"
+        return ""

@@ -1,0 +1,3 @@
+"""The demo: capture from the sandbox for a minute, and prove that nothing was lost."""
+
+from __future__ import annotations

@@ -1,0 +1,88 @@
+"""The sandbox as a child process, driven over its own HTTP."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any, Self
+from urllib.request import ProxyHandler, Request, build_opener
+
+from django.conf import settings
+
+from marketdata.bybit.environments import Endpoints
+from marketdata.exits import Unavailable
+
+STOP_SECONDS = 10.0
+# A proxy of the environment must not stand between two processes of one machine.
+_open = build_opener(ProxyHandler({})).open
+
+
+class SandboxProcess:
+    """`manage.py sandbox` on a free port of loopback; a context manager that ends it."""
+
+    def __init__(self, *arguments: str) -> None:
+        self._command = [
+            sys.executable, str(settings.BASE_DIR / "manage.py"), "sandbox", "--json", "--port", "0",
+            *arguments,
+        ]  # fmt: skip
+        self._process: subprocess.Popen[str] | None = None
+        self.endpoints = Endpoints()
+
+    def __enter__(self) -> Self:
+        self._process = subprocess.Popen(  # noqa: S603
+            self._command, stdout=subprocess.PIPE, text=True
+        )
+        if self._process.stdout is None or not (line := self._process.stdout.readline()):
+            raise Unavailable("The sandbox did not start; what it said stands above.")
+        ready = json.loads(line)
+        self.endpoints = Endpoints(
+            rest=ready["rest"], ws_public=ready["ws_public"], ws_private=ready["ws_private"]
+        )
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            try:
+                self._process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+            if self._process.stdout is not None:
+                self._process.stdout.close()
+
+    def pause(self) -> None:
+        """Have the market send nothing more."""
+        self._post("pause")
+
+    def drain(self) -> None:
+        """Return when each connection has read all that was sent to it."""
+        self._post("drain")
+
+    def break_connections(self, how: str = "reset") -> None:
+        """Break every connection by force."""
+        self._post("break", {"how": how})
+
+    def ledger(self) -> Iterator[dict[str, Any]]:
+        """What it did and sent, event by event."""
+        with _open(f"{self.endpoints.rest}/sandbox/ledger", timeout=60) as answer:
+            for line in answer:
+                yield json.loads(line)
+
+    def _post(self, action: str, body: dict[str, Any] | None = None) -> None:
+        request = Request(  # noqa: S310
+            f"{self.endpoints.rest}/sandbox/{action}",
+            data=json.dumps(body or {}).encode(),
+            headers={"Content-Type": "application/json"},
+            method="POST",
+        )
+        with _open(request, timeout=30):
+            pass

@@ -1,0 +1,296 @@
+"""The service against a real exchange on loopback, through real pybit."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import orjson
+import pytest
+from django.db import OperationalError
+
+from marketdata.bybit.ws_client import MAX_FRAME_CHARACTERS
+from marketdata.capture.collectors import TRADES
+from marketdata.capture.gaps import GapBook
+from marketdata.capture.quarantine import Quarantine
+from marketdata.capture.service import CaptureService
+from marketdata.capture.writers import TradeWriter
+from marketdata.demo.verdict import Judge, Ledger
+from marketdata.exits import ConfigurationError, ExitCode
+from marketdata.models import (
+    CaptureGap,
+    EnvironmentStamp,
+    PublicTrade,
+    QuarantinedMessage,
+    TickerSnapshot,
+)
+from marketdata.sandbox import SandboxConfig, SandboxServer
+from marketdata.tests.capture.conftest import Running, capture_config
+from marketdata.tests.records import trade
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+TOPIC = "publicTrade.BTCUSDT"
+
+
+def send(sandbox: SandboxServer, count: int = 3, symbol: str = "BTCUSDT") -> None:
+    sandbox.send_trades(symbol, sandbox.make_trades(symbol, count))
+
+
+def frame(*rows: dict, topic: str = TOPIC) -> str:
+    return orjson.dumps({"topic": topic, "type": "snapshot", "ts": 1, "data": rows}).decode()
+
+
+def judge(sandbox: SandboxServer, running, began: datetime):
+    config = running.service.config
+    return Judge(Ledger.read(sandbox.ledger()), running.finish(), config, since=began).judge()
+
+
+def test_what_the_exchange_sends_is_what_the_database_holds(sandbox, capturing):
+    began = datetime.now(UTC)
+    with capturing() as running:
+        for symbol in ("BTCUSDT", "ETHUSDT"):
+            send(sandbox, 40, symbol)
+            sandbox.send_ticker(symbol, lastPrice="123.4", fundingRate="-0.0002")
+        sandbox.drain()
+        running.finish()
+    verdict = judge(sandbox, running, began)
+    assert verdict.problems == []
+    assert verdict.stored["public_trades"] == 80
+    assert running.report.exit_code == ExitCode.OK
+    assert running.report.gaps == 0
+
+
+def test_a_match_of_more_than_a_thousand_trades_is_stored_whole(sandbox, capturing):
+    with capturing() as running:
+        send(sandbox, 2500)
+        sandbox.drain()
+        running.finish()
+    assert PublicTrade.objects.count() == 2500
+
+
+def test_a_ticker_is_stored_with_the_fields_that_did_not_change(sandbox, capturing):
+    with capturing() as running:
+        sandbox.send_ticker("BTCUSDT", lastPrice="61000.5")
+        sandbox.send_ticker("BTCUSDT", bid1Price="60999.9")
+        sandbox.drain()
+        running.finish()
+    newest = TickerSnapshot.objects.filter(symbol="BTCUSDT").latest("exchange_ts")
+    assert (newest.last_price, newest.bid1_price) == (Decimal("61000.5"), Decimal("60999.9"))
+    assert newest.mark_price is not None
+
+
+@pytest.mark.parametrize("how", ["reset", "close", "fin"])
+def test_a_broken_connection_is_rebuilt_and_leaves_a_gap_for_each_stream(sandbox, capturing, how):
+    with capturing() as running:
+        send(sandbox)
+        sandbox.drain()
+        sandbox.break_connections(how)
+        sandbox.wait_for_topics(TOPIC, "tickers.BTCUSDT", "tickers.ETHUSDT", "publicTrade.ETHUSDT")
+        send(sandbox)
+        sandbox.drain()
+        report = running.finish()
+    assert PublicTrade.objects.count() == 6
+    assert report.reconnects == 1
+    times = list(PublicTrade.objects.order_by("exchange_ts").values_list("exchange_ts", flat=True))
+    gap = CaptureGap.objects.get(stream="trades", symbol="BTCUSDT")
+    assert (gap.started_at, gap.ended_at) == (times[2], times[3])
+    assert CaptureGap.objects.count() == 4
+    assert not CaptureGap.objects.filter(ended_at=None).exists()
+
+
+def test_a_refusing_exchange_is_asked_until_it_accepts(sandbox, capturing):
+    with capturing() as running:
+        send(sandbox)
+        sandbox.drain()
+        sandbox.refuse(3600)
+        sandbox.break_connections("reset")
+        for _ in range(1000):
+            if running.service.supervisors[0].client.state.reconnect_count >= 3:
+                break
+            running.stop.wait(0.05)
+        sandbox.refuse(0)
+        sandbox.wait_for_topics(TOPIC)
+        send(sandbox)
+        sandbox.drain()
+        running.finish()
+    assert PublicTrade.objects.count() == 6
+    gap = CaptureGap.objects.get(stream="trades", symbol="BTCUSDT")
+    assert gap.evidence["outages"] >= 3
+
+
+BAD_TEXTS = {
+    "broken JSON": ('{"topic": "publicTrade.BTCUSDT", "data": [', "not JSON"),
+    "no object": ("[1, 2]", "not a JSON object"),
+    "a number": ("17", "not a JSON object"),
+    "NaN": ('{"topic": "publicTrade.BTCUSDT", "data": NaN}', "not JSON"),
+    "a lone surrogate": ('{"topic": "publicTrade.BTCUSDT", "data": "\\ud800"}', "not JSON"),
+    "deep nesting": ("[" * 100_000, "not JSON"),
+    "no topic": ('{"hello": "world"}', "neither data nor an answer"),
+    "a strange answer": ('{"op": "subscribe", "success": false}', "neither data nor an answer"),
+    "an unknown topic": (frame(topic="orderbook.50.BTCUSDT"), "not asked for"),
+    "an unknown symbol": (frame(topic="publicTrade.NOPEUSDT"), "not asked for"),
+    "a topic that is no text": ('{"topic": ["publicTrade.BTCUSDT"]}', "not asked for"),
+    "no data": ('{"topic": "publicTrade.BTCUSDT", "ts": 1}', "data"),
+    "a frame of 5 MB": ('{"x": "' + "x" * MAX_FRAME_CHARACTERS + '"}', "the limit is"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_TEXTS)
+def test_a_bad_frame_is_quarantined_and_the_connection_lives_on(sandbox, capturing, name):
+    text, reason = BAD_TEXTS[name]
+    with capturing() as running:
+        sandbox.send_raw(text)
+        send(sandbox)
+        sandbox.drain()
+        report = running.finish()
+    assert reason in QuarantinedMessage.objects.get().reason
+    assert PublicTrade.objects.count() == 3
+    assert (report.reconnects, report.violations) == (0, [])
+
+
+def test_the_good_rows_of_a_frame_are_stored_beside_a_bad_one(sandbox, capturing):
+    good = sandbox.make_trades("BTCUSDT", 3)
+    bad = good[1] | {"p": "1e5"}
+    with capturing() as running:
+        sandbox.send_raw(frame(good[0], bad, good[2]), TOPIC)
+        sandbox.drain()
+        report = running.finish()
+    assert {row["i"] for row in good} - {bad["i"]} == set(
+        PublicTrade.objects.values_list("trade_id", flat=True)
+    )
+    kept = QuarantinedMessage.objects.get()
+    assert json.loads(kept.raw_text) == bad
+    assert report.violations == []
+
+
+def test_a_value_that_the_database_cannot_hold_exactly_is_quarantined(sandbox, capturing):
+    row = sandbox.make_trades("BTCUSDT", 1)[0] | {"p": "123456789012345678.0000000000001"}
+    with capturing() as running:
+        sandbox.send_raw(frame(row), TOPIC)
+        sandbox.drain()
+        running.finish()
+    assert PublicTrade.objects.count() == 0
+    assert QuarantinedMessage.objects.count() == 1
+
+
+def test_stopping_in_the_middle_of_a_busy_market_loses_nothing(transactional_db):
+    config = SandboxConfig(symbols=("BTCUSDT", "ETHUSDT"), rate=3000, seed=5)
+    began = datetime.now(UTC)
+    with SandboxServer(config) as sandbox:
+        running = Running(CaptureService(capture_config(sandbox)))
+        running.thread.start()
+        sandbox.wait_for_topics(TOPIC)
+        while running.service.tally.snapshot().get(("trades", None), {}).get("received", 0) < 2000:
+            assert not running.stop.wait(0.01)
+        running.finish()
+        verdict = judge(sandbox, running, began)
+    assert verdict.problems == []
+    assert verdict.declared == 0
+
+
+def test_the_time_since_the_last_run_is_a_gap(sandbox, capturing):
+    PublicTrade.objects.bulk_insert([PublicTrade(None, *trade(1))])
+    with capturing() as running:
+        send(sandbox)
+        sandbox.drain()
+        running.finish()
+    gap = CaptureGap.objects.get(stream="trades", symbol="BTCUSDT")
+    first = PublicTrade.objects.exclude(trade_id=trade(1).trade_id).order_by("exchange_ts")[0]
+    assert (gap.started_at, gap.ended_at) == (trade(1).exchange_ts, first.exchange_ts)
+
+
+def test_a_database_of_another_environment_is_refused(sandbox):
+    EnvironmentStamp.objects.create(environment="mainnet")
+    service = CaptureService(capture_config(sandbox))
+    with pytest.raises(ConfigurationError, match="holds mainnet data"):
+        service.run(None)
+    assert ConfigurationError("x").returncode == 4
+
+
+def test_a_writer_that_dies_stops_the_capture(sandbox, capturing, monkeypatch):
+    def broken(self, batch):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(TradeWriter, "_insert", broken)
+    with capturing() as running:
+        send(sandbox, 200)
+        report = running.wait()
+    assert report.exit_code == ExitCode.UNAVAILABLE
+    assert any("a part of capture died" in problem for problem in report.problems)
+
+
+def test_more_rows_than_capture_may_hold_stop_it(sandbox, capturing, monkeypatch):
+    def away(self, batch):
+        raise OperationalError("away")
+
+    monkeypatch.setattr(TradeWriter, "_insert", away)
+    monkeypatch.setattr("marketdata.capture.service.WRITER_STOP_SECONDS", 0)
+    service = CaptureService(capture_config(sandbox))
+    service._writers[("trades", None)].buffer.capacity = 10
+    with capturing(service) as running:
+        send(sandbox, 5000)
+        send(sandbox, 200)
+        report = running.wait()
+    assert report.exit_code == ExitCode.UNAVAILABLE
+    assert any("5200 rows of trades" in problem for problem in report.problems)
+    assert report.violations == []
+
+
+def test_many_symbols_are_spread_over_connections(sandbox, monkeypatch):
+    monkeypatch.setattr("marketdata.capture.service.SYMBOLS_PER_CONNECTION", 1)
+    service = CaptureService(capture_config(sandbox))
+    assert [s.client.topics for s in service.supervisors] == [
+        ["publicTrade.BTCUSDT", "tickers.BTCUSDT"],
+        ["publicTrade.ETHUSDT", "tickers.ETHUSDT"],
+    ]
+
+
+def test_gaps_and_quarantine_wait_while_the_database_is_away(sandbox, capturing, monkeypatch):
+    failures = iter([OperationalError("away")] * 2)
+    persist = GapBook.persist
+
+    def flaky(self):
+        for error in failures:
+            raise error
+        persist(self)
+
+    with capturing() as running:
+        monkeypatch.setattr(GapBook, "persist", flaky)
+        monkeypatch.setattr("marketdata.capture.service.CLOSING_PAUSE_SECONDS", 0)
+        sandbox.send_raw("broken")
+        sandbox.drain()
+        report = running.finish()
+    assert report.exit_code == ExitCode.OK
+    assert QuarantinedMessage.objects.count() == 1
+
+
+def test_what_could_not_be_written_at_the_end_is_said(sandbox, capturing, monkeypatch):
+    def away(self):
+        raise OperationalError("away")
+
+    with capturing() as running:
+        monkeypatch.setattr(Quarantine, "flush", away)
+        monkeypatch.setattr("marketdata.capture.service.CLOSING_PAUSE_SECONDS", 0)
+        report = running.finish()
+    assert report.exit_code == ExitCode.UNAVAILABLE
+    assert report.problems == ["gaps and quarantine could not be stored"]
+
+
+def test_rows_that_nobody_accounts_for_stop_the_capture(sandbox, capturing):
+    with capturing() as running:
+        running.service.tally.add(TRADES, received=1)
+        report = running.wait()
+    assert report.exit_code == ExitCode.ERROR
+    assert report.violations == ["trades: received 1, accounted for 0"]
+
+
+def test_too_many_messages_for_quarantine_stop_the_capture(sandbox, capturing, monkeypatch):
+    monkeypatch.setattr(Quarantine, "flush", lambda self: None)
+    with capturing() as running:
+        running.service.quarantine._capacity = 1
+        for text in ("a", "b", "c"):
+            sandbox.send_raw(text)
+        report = running.wait()
+    assert report.exit_code == ExitCode.UNAVAILABLE

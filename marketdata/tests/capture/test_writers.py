@@ -1,0 +1,196 @@
+"""Writers store what they are given, and know what became of every row."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from django.db import OperationalError
+
+from marketdata.capture.quarantine import Quarantine
+from marketdata.capture.tally import StreamKey, Tally
+from marketdata.capture.writers import DatabaseUnavailable, TickerWriter, TradeWriter
+from marketdata.models import PublicTrade, QuarantinedMessage, Stream, TickerSnapshot
+from marketdata.tests.records import START, ticker, trade
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def tally():
+    return Tally()
+
+
+@pytest.fixture
+def quarantine(tally):
+    return Quarantine(tally)
+
+
+@pytest.fixture
+def writer(tally, quarantine):
+    return TradeWriter(tally, quarantine)
+
+
+def counts(tally: Tally, stream: Stream = Stream.TRADES) -> dict[str, int]:
+    assert tally.violations() == []
+    columns = tally.snapshot()[StreamKey(stream)]
+    return {name: rows for name, rows in columns.items() if rows}
+
+
+def test_rows_are_stored_as_they_are(writer, tally):
+    writer.write([trade(1)])
+    writer.flush()
+    row = PublicTrade.objects.get()
+    assert all(getattr(row, name) == value for name, value in trade(1)._asdict().items())
+    assert counts(tally) == {"received": 1, "stored": 1}
+
+
+def test_rows_that_wait_are_counted_as_buffered(writer, tally):
+    writer.write([trade(1), trade(2)])
+    assert counts(tally) == {"received": 2, "buffered": 2}
+
+
+def test_a_trade_sent_twice_is_stored_once(writer, tally):
+    writer.write([trade(1), trade(2)])
+    writer.flush()
+    writer.write([trade(2), trade(3), trade(3)])
+    writer.flush()
+    assert PublicTrade.objects.count() == 3
+    assert counts(tally) == {"received": 5, "stored": 3, "duplicate": 2}
+
+
+@pytest.mark.parametrize("flush_between", [True, False])
+def test_the_same_key_with_another_price_is_a_conflict(writer, tally, quarantine, flush_between):
+    writer.write([trade(1)])
+    if flush_between:
+        writer.flush()
+    writer.write([trade(1, price=Decimal("1.5"))])
+    writer.flush()
+    quarantine.flush()
+    assert counts(tally) == {"received": 2, "stored": 1, "quarantined": 1}
+    message = QuarantinedMessage.objects.get()
+    assert message.reason.startswith("conflict")
+    assert "1.5" in message.raw_text
+
+
+def test_another_receipt_time_or_a_missing_sequence_is_no_conflict(writer, tally):
+    writer.write([trade(1)])
+    writer.flush()
+    writer.write([trade(1, local_ts=START + timedelta(hours=1), sequence=None)])
+    writer.flush()
+    assert counts(tally) == {"received": 2, "stored": 1, "duplicate": 1}
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("position", [0, 57, 99])
+def test_one_bad_row_among_a_hundred_is_quarantined_and_the_others_stored(
+    writer, tally, quarantine, position
+):
+    rows = [trade(number) for number in range(100)]
+    rows[position] = rows[position]._replace(price=None)
+    writer.write(rows)
+    writer.flush()
+    quarantine.flush()
+    assert PublicTrade.objects.count() == 99
+    assert counts(tally) == {"received": 100, "stored": 99, "quarantined": 1}
+    assert "refused" in QuarantinedMessage.objects.get().reason
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_row_of_the_wrong_type_is_quarantined(writer, tally):
+    writer.write([trade(1), trade(2, sequence="not a number")])
+    writer.flush()
+    assert counts(tally) == {"received": 2, "stored": 1, "quarantined": 1}
+
+
+def test_a_batch_waits_while_the_database_is_away(writer, tally, monkeypatch):
+    answers = iter([OperationalError("away"), OperationalError("still away")])
+    insert = TradeWriter._insert
+
+    def flaky(self, batch):
+        for error in answers:
+            raise error
+        return insert(self, batch)
+
+    monkeypatch.setattr(TradeWriter, "_insert", flaky)
+    monkeypatch.setattr("marketdata.capture.writers.RETRY_SECONDS", (0.001, 0.002))
+    monkeypatch.setattr("marketdata.capture.writers.connection.close", lambda: None)
+    writer.write([trade(1)])
+    writer.flush()
+    assert counts(tally) == {"received": 1, "stored": 1}
+
+
+def test_rows_that_could_not_be_stored_are_said_at_the_end(writer, tally, monkeypatch):
+    def away(self, batch):
+        raise OperationalError("away")
+
+    monkeypatch.setattr(TradeWriter, "_insert", away)
+    monkeypatch.setattr("marketdata.capture.writers.connection.close", lambda: None)
+    writer.write([trade(1), trade(2)])
+    with pytest.raises(DatabaseUnavailable, match="2 rows of trades"):
+        writer.stop(timeout=0)
+    assert counts(tally) == {"received": 2, "buffered": 2}
+
+
+def test_a_dead_writer_is_noticed(writer, monkeypatch):
+    def broken(self, batch):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(TradeWriter, "_insert", broken)
+    writer.write([trade(number) for number in range(100)])
+    writer.start_auto_flush()
+    writer._thread.join(30)
+    assert not writer.is_alive()
+    assert isinstance(writer.error, RuntimeError)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_thread_stores_a_full_batch_and_the_rest_at_the_end(writer, tally):
+    writer.start_auto_flush()
+    writer.write([trade(number) for number in range(250)])
+    writer.stop()
+    assert PublicTrade.objects.count() == 250
+    assert counts(tally) == {"received": 250, "stored": 250}
+    assert writer.lag_seconds is not None
+
+
+class TestTickers:
+    """The last state of each interval is kept."""
+
+    @pytest.fixture
+    def tickers(self, tally, quarantine):
+        return TickerWriter(tally, quarantine, interval_ms=1000)
+
+    def stored(self) -> list[int]:
+        rows = TickerSnapshot.objects.order_by("exchange_ts")
+        return [round((row.exchange_ts - START).total_seconds() * 1000) for row in rows]
+
+    def test_the_last_state_of_each_interval_is_stored(self, tickers, tally):
+        tickers.write([ticker(ms) for ms in (0, 100, 900, 1000, 1999, 5000)])
+        tickers.flush()
+        assert self.stored() == [900, 1999, 5000]
+        assert counts(tally, Stream.TICKERS) == {"received": 6, "stored": 3, "conflated": 3}
+
+    def test_a_state_is_held_while_its_interval_lasts(self, tickers, tally):
+        tickers.write([ticker(0), ticker(1200)])
+        assert counts(tally, Stream.TICKERS) == {"received": 2, "buffered": 2}
+
+    def test_symbols_have_intervals_of_their_own(self, tickers):
+        tickers.write([ticker(0), ticker(100, symbol="ETHUSDT"), ticker(200)])
+        tickers.flush()
+        assert self.stored() == [100, 200]
+
+    def test_an_interval_of_zero_keeps_every_state(self, tally, quarantine):
+        writer = TickerWriter(tally, quarantine, interval_ms=0)
+        writer.write([ticker(ms) for ms in (0, 100, 900)])
+        writer.flush()
+        assert self.stored() == [0, 100, 900]
+
+    def test_two_states_of_one_time_are_conflated_and_the_first_stays(self, tally, quarantine):
+        writer = TickerWriter(tally, quarantine, interval_ms=0)
+        writer.write([ticker(0), ticker(0, last_price=Decimal(5)), ticker(0)])
+        writer.flush()
+        assert TickerSnapshot.objects.get().last_price == ticker(0).last_price
+        expected = {"received": 3, "stored": 1, "conflated": 1, "duplicate": 1}
+        assert counts(tally, Stream.TICKERS) == expected

@@ -1,0 +1,138 @@
+"""The commands as their users type them: real processes, real signals, exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+
+TIMEOUT = 50
+REAL_SETTINGS = {"DJANGO_SETTINGS_MODULE": "gridbot_site.settings", "GRIDBOT_ENV_FILE": ""}
+
+
+@pytest.fixture
+def environment(sandbox, tmp_path):
+    """A process environment with a database of its own and the sandbox as the exchange."""
+    return (
+        os.environ
+        | REAL_SETTINGS
+        | sandbox.environment()
+        | {
+            "DATABASE_URL": f"sqlite:///{tmp_path / 'own.sqlite3'}",
+            "EVENTSAVER_SYMBOLS": "BTCUSDT,ETHUSDT",
+        }
+    )
+
+
+def start(environment: dict[str, str], *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, settings.BASE_DIR / "manage.py", *arguments],
+        env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def run(environment: dict[str, str], *arguments: str) -> tuple[int, str, str]:
+    with start(environment, *arguments) as process:
+        out, err = process.communicate(timeout=TIMEOUT)
+    return process.returncode, out, err
+
+
+@pytest.fixture(scope="module")
+def empty_database(tmp_path_factory) -> Path:
+    """A database with its tables and nothing in them."""
+    path: Path = tmp_path_factory.mktemp("template") / "empty.sqlite3"
+    code, _, error = run(
+        os.environ | REAL_SETTINGS | {"DATABASE_URL": f"sqlite:///{path}"}, "migrate", "-v", "0"
+    )
+    assert code == 0, error
+    return path
+
+
+@pytest.fixture
+def migrated(environment, empty_database, tmp_path):
+    """The environment with its tables made."""
+    shutil.copy(empty_database, tmp_path / "own.sqlite3")
+    return environment
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_capture_with_everything_stored(sandbox, migrated, number):
+    with start(migrated, "capture", "--json") as process:
+        sandbox.wait_for_topics("publicTrade.BTCUSDT", "publicTrade.ETHUSDT")
+        sandbox.send_trades("BTCUSDT", sandbox.make_trades("BTCUSDT", 123))
+        sandbox.drain()
+        process.send_signal(number)
+        out, err = process.communicate(timeout=TIMEOUT)
+    assert process.returncode == 0, err
+    report = json.loads(out)
+    assert report["streams"]["trades"]["stored"] == 123
+    assert report["law_holds"] is True
+
+
+def test_capture_ends_by_itself_after_its_duration_and_says_what_it_did(migrated):
+    code, out, err = run(migrated, "capture", "--symbols", "btcusdt", "--duration", "1")
+    assert code == 0, err
+    assert "Capturing 1 symbols from sandbox" in out
+    assert "Every row that arrived is accounted for." in out
+
+
+WRONG = {
+    "no symbols": ({"EVENTSAVER_SYMBOLS": ""}, 4, "No symbols to capture"),
+    "an unknown symbol": ({"EVENTSAVER_SYMBOLS": "BTCUSDT,NOPEUSDT"}, 4, "NOPEUSDT: not a trading"),
+    "an unknown environment": ({"EVENTSAVER_ENVIRONMENT": "moon"}, 4, "EVENTSAVER_ENVIRONMENT"),
+    "a missing secret key": ({"SECRET_KEY": ""}, 4, "SECRET_KEY"),
+    "no address": ({"BYBIT_REST_URL": "", "BYBIT_WS_PUBLIC_URL": ""}, 4, "needs BYBIT_REST_URL"),
+    "plain http elsewhere": ({"BYBIT_REST_URL": "http://example.com"}, 4, "BYBIT_REST_URL"),
+    "a database that is away": (
+        {"DATABASE_URL": "postgresql://nobody:hidden@127.0.0.1:1/none"}, 75, "cannot be reached",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_setting_ends_at_start_with_one_sentence(migrated, name):
+    changes, expected, sentence = WRONG[name]
+    code, out, err = run(migrated | changes, "capture", "--duration", "1")
+    assert code == expected, err
+    assert sentence in err
+    assert "Traceback" not in err
+    assert "hidden" not in err + out
+
+
+def test_a_database_without_tables_is_said_so(environment):
+    code, _, err = run(environment, "capture")
+    assert code == 4
+    assert "manage.py migrate" in err
+
+
+def test_a_database_of_another_environment_is_refused(sandbox, migrated):
+    assert run(migrated, "capture", "--duration", "0")[0] == 0
+    code, _, err = run(
+        {**migrated, "EVENTSAVER_ENVIRONMENT": "testnet"}, "capture", "--symbols", "BTCUSDT"
+    )
+    assert code == 4
+    assert "This database holds sandbox data" in err
+
+
+@pytest.mark.parametrize("command", ["capture", "demo", "sandbox"])
+def test_help_teaches_with_an_example(environment, command):
+    code, out, _ = run(environment, command, "--help")
+    assert code == 0
+    assert f"manage.py {command}" in out
+    assert "Exit codes" in out
+
+
+def test_a_misspelt_option_is_a_usage_error(environment):
+    assert run(environment, "capture", "--symbol-list", "X")[0] == 2
+
+
+def test_the_test_settings_do_not_read_the_env_file():
+    assert os.environ["GRIDBOT_ENV_FILE"] == ""
+    assert Path(settings.DATABASES["default"]["NAME"]).name != "gridbot.db"
