@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.apps import apps
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, register
+from django.contrib import admin
+from django.core.checks import CheckMessage, Error, Tags, register
+from django.db import models
 
 from accounts import vault
 
@@ -27,3 +30,28 @@ def credential_keys(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
             message = "SECRET_KEY serves as a credential key."
             return [Error(message, hint=HINT, id="accounts.E003")]
     return []
+
+
+@register(Tags.admin)
+def tenants_in_the_admin(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """A model with an exchange account is shown by the admin class that keeps tenants apart."""
+    from accounts.tenant_admin import TenantAdmin
+
+    return [
+        Error(
+            f"{model._meta.label} is a tenant's, and its admin is not a TenantAdmin.",
+            hint="Derive it from accounts.tenant_admin.TenantAdmin.",
+            obj=model,
+            id="accounts.E004",
+        )
+        for model, model_admin in admin.site._registry.items()
+        if belongs_to_a_tenant(model) and not isinstance(model_admin, TenantAdmin)
+    ]
+
+
+def belongs_to_a_tenant(model: type[models.Model]) -> bool:
+    """Whether rows of `model` are of an exchange account, or are one."""
+    account = apps.get_model("accounts", "BybitAccount")
+    return model is account or any(
+        field.related_model is account for field in model._meta.concrete_fields
+    )

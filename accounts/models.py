@@ -8,9 +8,10 @@ from typing import Any, ClassVar
 from django.contrib.auth.models import AbstractUser
 from django.core.exceptions import ValidationError
 from django.db import models
+from django.views.decorators.debug import sensitive_variables
 
 from accounts import vault
-from accounts.tenancy import TenantManager, TenantOwned
+from accounts.tenancy import AccountManager, TenantOwned
 
 
 class User(AbstractUser):
@@ -65,14 +66,18 @@ class BybitAccount(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
-    objects = TenantManager()
+    objects = AccountManager()
 
     class Meta:
         db_table = "bybit_accounts"
+        # Related managers update through the base manager: ours refuses to move accounts.
+        base_manager_name = "objects"
         verbose_name = "Bybit account"
         constraints: ClassVar = [
             models.UniqueConstraint(
-                fields=["user", "account_name"], name="account_name_once_per_user"
+                fields=["user", "account_name"],
+                name="account_name_once_per_user",
+                violation_error_message="The user has an account of this name already.",
             )
         ]
 
@@ -81,12 +86,11 @@ class BybitAccount(models.Model):
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Refuse to move the account, and with it every fact, to another user."""
-        if not self._state.adding:
-            owner = (
-                BybitAccount.objects.unscoped().values_list("user_id", flat=True).get(pk=self.pk)
-            )
-            if owner != self.user_id:
-                raise ValidationError({"user": "An account never changes its user."})
+        # Asked of the table, not of the instance: a second instance with the same key would
+        # not know whose the row is.
+        stored = BybitAccount.objects.unscoped().filter(pk=self.pk).exclude(user=self.user_id)
+        if stored.exists():
+            raise ValidationError({"user": "An account never changes its user."})
         super().save(*args, **kwargs)
 
 
@@ -94,7 +98,7 @@ class ApiCredential(TenantOwned):
     """An API key and its sealed secret; the secret is written, never shown."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    api_key = models.CharField(max_length=64)
+    api_key = models.CharField("API key", max_length=64)
     sealed_secret = models.BinaryField(editable=False)
     secret_hint = models.CharField(max_length=4, editable=False, blank=True)
     is_active = models.BooleanField(default=True)
@@ -109,12 +113,16 @@ class ApiCredential(TenantOwned):
                 fields=["account"],
                 condition=models.Q(is_active=True),
                 name="one_active_credential_per_account",
+                violation_error_message=(
+                    "The account has an active credential already: deactivate that one first."
+                ),
             )
         ]
 
     def __str__(self) -> str:
-        return f"{self.api_key[:4]}… of {self.account_id}"
+        return f"API key {self.api_key[:4]}…"
 
+    @sensitive_variables("secret")
     def seal_secret(self, secret: str) -> None:
         """Seal `secret` for this row. Raises vault.VaultError when no key is configured."""
         self.sealed_secret = vault.seal(secret, context=self._context())

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+from django.core.exceptions import ValidationError
 from django.db import models
 
 if TYPE_CHECKING:
     from accounts.models import BybitAccount, User
+
+OWNERSHIP = frozenset({"user", "user_id", "account", "account_id"})
 
 
 class TenantQuerySet(models.QuerySet[Any]):
@@ -25,8 +28,28 @@ class TenantQuerySet(models.QuerySet[Any]):
         """The rows of all tenants: says so where it is meant."""
         return self.all()
 
+    def update(self, **values: Any) -> int:
+        """Django's update; whose a row is, it does not change.
+
+        `bulk_update` and the sets of related rows (`user.bybit_accounts.add`) come by here too.
+        """
+        if OWNERSHIP & values.keys():
+            raise ValidationError("An update never moves rows to another user or account.")
+        return super().update(**values)
+
+    update.alters_data = True  # type: ignore[attr-defined]
+
+
+class AccountQuerySet(TenantQuerySet):
+    """Exchange accounts: rows that belong to a user directly."""
+
+    def for_account(self, account: BybitAccount) -> Self:
+        """The account itself."""
+        return self.filter(pk=account.pk)
+
 
 TenantManager = models.Manager.from_queryset(TenantQuerySet)
+AccountManager = models.Manager.from_queryset(AccountQuerySet)
 
 
 class TenantOwned(models.Model):
@@ -43,4 +66,7 @@ class TenantOwned(models.Model):
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Take the user from the account: the one place where the two are joined."""
         self.user_id = self.account.user_id
+        update_fields = kwargs.get("update_fields")
+        if update_fields is not None and OWNERSHIP & set(update_fields):
+            kwargs["update_fields"] = {*update_fields, "user"}
         super().save(*args, **kwargs)

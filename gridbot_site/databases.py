@@ -20,6 +20,7 @@ ENGINES = {
     "sqlite": "django.db.backends.sqlite3",
     "postgresql": "django.db.backends.postgresql",
 }
+SCHEMES = frozenset({"sqlite", "postgresql", "postgres", "psql", "pgsql"})
 
 
 def database_from_environment(environment: Mapping[str, str], *, base_dir: Path) -> dict[str, Any]:
@@ -28,37 +29,39 @@ def database_from_environment(environment: Mapping[str, str], *, base_dir: Path)
     `DATABASE_URL`, else `EVENTSAVER_DATABASE_URL`, else `GRIDBOT_DB_*`, else `gridbot.db`.
     Raises ImproperlyConfigured when what is given names no database that gridbot runs on.
     """
-    url = environment.get("DATABASE_URL") or environment.get("EVENTSAVER_DATABASE_URL")
-    config = _from_url(url) if url else _from_parts(environment)
+    name = "DATABASE_URL" if environment.get("DATABASE_URL") else "EVENTSAVER_DATABASE_URL"
+    url = environment.get(name)
+    config = _from_url(url, name) if url else _from_parts(environment)
     if config["ENGINE"] == ENGINES["sqlite"]:
-        name = Path(config["NAME"])
-        config["NAME"] = str(name if name.is_absolute() else base_dir / name)
+        if config["NAME"] != ":memory:":
+            config["NAME"] = str(base_dir / config["NAME"])
         config["OPTIONS"] = SQLITE_OPTIONS | config.get("OPTIONS", {})
     else:
         config.setdefault("CONN_HEALTH_CHECKS", True)
     return config
 
 
-def _from_url(url: str) -> dict[str, Any]:
+def _from_url(url: str, name: str) -> dict[str, Any]:
+    # The URL holds a password: what is wrong is said without repeating it. The scheme is
+    # looked at first, because django-environ warns of an unknown one with the whole of it.
+    if url.partition("://")[0] not in SCHEMES:
+        raise ImproperlyConfigured(
+            f"{name} must begin with sqlite:// or postgresql://; gridbot runs on these two."
+        )
     try:
         config: dict[str, Any] = environ.Env.db_url_config(url)
     except (ValueError, KeyError):
-        # The URL holds a password: say what is wrong without repeating it.
         raise ImproperlyConfigured(
-            "DATABASE_URL cannot be read; write sqlite:///file or "
+            f"{name} cannot be read; write sqlite:///file or "
             "postgresql://user:password@host:5432/name (percent-encode @ : / # % in the password)."
         ) from None
-    if config.get("ENGINE") not in ENGINES.values():
-        raise ImproperlyConfigured(
-            "DATABASE_URL must begin with sqlite:// or postgresql://; gridbot runs on these two."
-        )
     if not config.get("NAME"):
-        raise ImproperlyConfigured("DATABASE_URL names no database.")
+        raise ImproperlyConfigured(f"{name} names no database.")
     return config
 
 
 def _from_parts(environment: Mapping[str, str]) -> dict[str, Any]:
-    kind = environment.get("GRIDBOT_DB_TYPE") or "sqlite"
+    kind = (environment.get("GRIDBOT_DB_TYPE") or "sqlite").lower()
     if kind not in ENGINES:
         raise ImproperlyConfigured(f"GRIDBOT_DB_TYPE must be sqlite or postgresql, not {kind!r}.")
     config = {"ENGINE": ENGINES[kind], "NAME": environment.get("GRIDBOT_DB_NAME") or "gridbot.db"}
@@ -66,4 +69,6 @@ def _from_parts(environment: Mapping[str, str]) -> dict[str, Any]:
         config["NAME"] = environment.get("GRIDBOT_DB_NAME") or "gridbot"
         for part in ("HOST", "PORT", "USER", "PASSWORD"):
             config[part] = environment.get(f"GRIDBOT_DB_{part}", "")
+        if config["PORT"] and not config["PORT"].isdecimal():
+            raise ImproperlyConfigured(f"GRIDBOT_DB_PORT must be a number, not {config['PORT']!r}.")
     return config

@@ -32,9 +32,13 @@ def write_env(example: Path, target: Path) -> bool:
     return True
 
 
-if __name__ == "__main__":
-    root = Path(__file__).resolve().parent.parent
+def main(root: Path) -> None:
+    """Write the file and say so."""
     made = write_env(root / ".env.example", root / ".env")
     sys.stdout.write(
         "Wrote .env with fresh secrets.\n" if made else ".env is there already: left as it is.\n"
     )
+
+
+if __name__ == "__main__":
+    main(Path(__file__).resolve().parent.parent)

@@ -11,21 +11,32 @@ from pathlib import Path
 from typing import Any
 
 import environ
+from django.core.exceptions import ImproperlyConfigured
 
 from gridbot_site.databases import database_from_environment
+from gridbot_site.environment import (
+    configured,
+    env,
+    flag,
+    log_level,
+    seconds,
+    whole_number,
+    words,
+)
 from marketdata.bybit.environments import Environment, endpoints_from_environment
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
-env = environ.Env()
 _env_file = os.environ.get("GRIDBOT_ENV_FILE", str(BASE_DIR / ".env"))
 if _env_file and Path(_env_file).is_file():
     environ.Env.read_env(_env_file)
+elif os.environ.get("GRIDBOT_ENV_FILE"):
+    raise ImproperlyConfigured(f"GRIDBOT_ENV_FILE names {_env_file!r}, which is no file.")
 
 # --- Django -------------------------------------------------------------------------------
-DEBUG = env.bool("GRIDBOT_DEBUG", default=False)
+DEBUG = flag("GRIDBOT_DEBUG", default=False)
 SECRET_KEY = env.str("SECRET_KEY")
-ALLOWED_HOSTS = env.list("GRIDBOT_ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]"])
+ALLOWED_HOSTS = words("GRIDBOT_ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]"])
 ROOT_URLCONF = "gridbot_site.urls"
 WSGI_APPLICATION = "gridbot_site.wsgi.application"
 ASGI_APPLICATION = "gridbot_site.asgi.application"
@@ -91,25 +102,28 @@ LOGGING = {
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["stderr"], "level": env.str("GRIDBOT_LOG_LEVEL", default="INFO")},
+    "root": {"handlers": ["stderr"], "level": log_level("GRIDBOT_LOG_LEVEL", default="INFO")},
     # Their ERROR lines repeat what the supervisor already records; the rest can hold a key.
     "loggers": {"websocket": {"level": "CRITICAL"}, "pybit": {"level": "WARNING"}},
 }
 
 # --- gridbot ------------------------------------------------------------------------------
 # The first key seals, all of them open. Apart from SECRET_KEY, so that each can be rotated.
-GRIDBOT_CREDENTIAL_KEYS = env.list("GRIDBOT_CREDENTIAL_KEYS", default=[])
+GRIDBOT_CREDENTIAL_KEYS = words("GRIDBOT_CREDENTIAL_KEYS", default=[])
 
 # The exchange environment of the public streams; EVENTSAVER_ENVIRONMENT wins over _TESTNET.
-EVENTSAVER_ENVIRONMENT = Environment.parse(
-    env.str("EVENTSAVER_ENVIRONMENT", default=""),
-    testnet=env.bool("EVENTSAVER_TESTNET", default=True),
+_testnet = flag("EVENTSAVER_TESTNET", default=True)
+EVENTSAVER_ENVIRONMENT = configured(
+    lambda: Environment.parse(env.str("EVENTSAVER_ENVIRONMENT", default=""), testnet=_testnet),
+    name="EVENTSAVER_ENVIRONMENT",
 )
-EVENTSAVER_SYMBOLS = env.list("EVENTSAVER_SYMBOLS", default=[])
-EVENTSAVER_BATCH_SIZE = env.int("EVENTSAVER_BATCH_SIZE", default=100)
-EVENTSAVER_FLUSH_INTERVAL = env.float("EVENTSAVER_FLUSH_INTERVAL", default=5.0)
-EVENTSAVER_TICKER_INTERVAL_MS = env.int("EVENTSAVER_TICKER_INTERVAL_MS", default=1000)
-EVENTSAVER_GAP_THRESHOLD_SECONDS = env.float("EVENTSAVER_GAP_THRESHOLD_SECONDS", default=5.0)
-EVENTSAVER_RECONNECT_DELAY = env.float("EVENTSAVER_RECONNECT_DELAY", default=1.0)
-EVENTSAVER_MAX_RECONNECT_DELAY = env.float("EVENTSAVER_MAX_RECONNECT_DELAY", default=60.0)
-BYBIT_ENDPOINTS = endpoints_from_environment(os.environ)
+EVENTSAVER_SYMBOLS = words("EVENTSAVER_SYMBOLS", default=[])
+EVENTSAVER_BATCH_SIZE = whole_number("EVENTSAVER_BATCH_SIZE", default=100, least=1)
+EVENTSAVER_FLUSH_INTERVAL = seconds("EVENTSAVER_FLUSH_INTERVAL", default=5.0)
+EVENTSAVER_TICKER_INTERVAL_MS = whole_number("EVENTSAVER_TICKER_INTERVAL_MS", default=1000, least=0)
+EVENTSAVER_GAP_THRESHOLD_SECONDS = seconds(
+    "EVENTSAVER_GAP_THRESHOLD_SECONDS", default=5.0, positive=False
+)
+EVENTSAVER_RECONNECT_DELAY = seconds("EVENTSAVER_RECONNECT_DELAY", default=1.0)
+EVENTSAVER_MAX_RECONNECT_DELAY = seconds("EVENTSAVER_MAX_RECONNECT_DELAY", default=60.0)
+BYBIT_ENDPOINTS = configured(lambda: endpoints_from_environment(os.environ))

@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import os
 import secrets
+import tempfile
+from pathlib import Path
 
 os.environ["GRIDBOT_ENV_FILE"] = ""
 for _name in list(os.environ):
-    if _name.startswith(("EVENTSAVER_", "GRIDBOT_DB_", "BYBIT_")):
+    if _name.startswith(("EVENTSAVER_", "GRIDBOT_DB_", "GRIDBOT_LOG_", "BYBIT_")):
         del os.environ[_name]
 # Not setdefault alone: the workers of one run must agree on the keys they inherit.
 os.environ.setdefault("SECRET_KEY", secrets.token_urlsafe(50))
@@ -25,6 +27,8 @@ DEBUG = False
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     # A file: the shared in-memory database answers a second thread with "table is locked".
+    # Its name is this process's own: two runs at a time must not meet in one file.
     DATABASES["default"]["NAME"] = "unused-by-tests.sqlite3"
-    DATABASES["default"]["TEST"] = {"NAME": "test.sqlite3"}
+    _test_file = Path(tempfile.gettempdir()) / f"gridbot-test-{os.getpid()}.sqlite3"
+    DATABASES["default"]["TEST"] = {"NAME": str(_test_file)}
 LOGGING = {"version": 1, "disable_existing_loggers": False}

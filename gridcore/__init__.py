@@ -3,6 +3,22 @@
 from __future__ import annotations
 
 from gridcore.config import GridConfig
+from gridcore.events import (
+    Event,
+    EventType,
+    ExecutionEvent,
+    OrderUpdateEvent,
+    PublicTradeEvent,
+    TickerEvent,
+)
 
-__all__ = ["GridConfig"]
+__all__ = [
+    "Event",
+    "EventType",
+    "ExecutionEvent",
+    "GridConfig",
+    "OrderUpdateEvent",
+    "PublicTradeEvent",
+    "TickerEvent",
+]
 __version__ = "0.1.0"

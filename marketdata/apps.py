@@ -9,4 +9,4 @@ class MarketdataConfig(AppConfig):
     """What happened: public and private facts, and what is known to be missing."""
 
     name = "marketdata"
-    verbose_name = "market data"
+    verbose_name = "Market data"

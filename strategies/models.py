@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import uuid
-from typing import ClassVar
+from typing import Any, ClassVar
 
+from django.core.exceptions import ValidationError
 from django.db import models
 
 from accounts.tenancy import TenantOwned
-from strategies.validators import validate_strategy_config
+from strategies.validators import NO_OBJECT, validate_strategy_config
 
 
 class Strategy(TenantOwned):
@@ -19,6 +20,7 @@ class Strategy(TenantOwned):
     symbol = models.CharField(max_length=32)
     config = models.JSONField(
         default=dict,
+        blank=True,
         validators=[validate_strategy_config],
         help_text='The grid, for example {"grid_count": 50, "grid_step": 0.2}.',
     )
@@ -31,15 +33,25 @@ class Strategy(TenantOwned):
         verbose_name_plural = "strategies"
         constraints: ClassVar = [
             models.UniqueConstraint(
-                fields=["account", "name"], name="strategy_name_once_per_account"
+                fields=["account", "name"],
+                name="strategy_name_once_per_account",
+                violation_error_message="The account has a strategy of this name already.",
             ),
             # Two enabled grids on one symbol would cancel each other's orders.
             models.UniqueConstraint(
                 fields=["account", "symbol"],
                 condition=models.Q(is_enabled=True),
                 name="one_enabled_strategy_per_symbol",
+                violation_error_message=(
+                    "Another strategy of the account is enabled on this symbol: disable it first."
+                ),
             ),
         ]
+
+    def clean(self) -> None:
+        """Refuse the values that Django takes for empty and therefore does not validate."""
+        if not self.config and not isinstance(self.config, dict):
+            raise ValidationError({"config": NO_OBJECT})
 
     def __str__(self) -> str:
         return f"{self.name} on {self.symbol}"
@@ -76,6 +88,12 @@ class Run(TenantOwned):
             models.Index(fields=["account", "-started_at"], name="runs_of_account")
         ]
 
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Refuse a run of one account for a strategy of another."""
+        if self.strategy is not None:
+            _refuse_other_account(self.strategy, self.account_id)
+        super().save(*args, **kwargs)
+
     def __str__(self) -> str:
         return f"{self.run_type} from {self.started_at:%Y-%m-%d %H:%M}"
 
@@ -93,5 +111,15 @@ class GridState(TenantOwned):
     class Meta:
         db_table = "grid_states"
 
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Refuse a grid of one account for a strategy of another."""
+        _refuse_other_account(self.strategy, self.account_id)
+        super().save(*args, **kwargs)
+
     def __str__(self) -> str:
         return f"grid of {self.strategy_id}"
+
+
+def _refuse_other_account(strategy: Strategy, account_id: uuid.UUID) -> None:
+    if strategy.account_id != account_id:
+        raise ValidationError({"strategy": "The strategy belongs to another account."})

@@ -35,6 +35,8 @@ class PublicTrade(models.Model):
             # inserts stay local at any size of the table.
             models.UniqueConstraint(fields=["symbol", "exchange_ts", "trade_id"], name="trade_once")
         ]
+        # The admin's list of all symbols, newest first.
+        indexes: ClassVar = [models.Index(fields=["exchange_ts"], name="trades_by_time")]
 
     def __str__(self) -> str:
         return f"{self.symbol} {self.side} {self.size} at {self.price}"
@@ -64,6 +66,7 @@ class TickerSnapshot(models.Model):
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["symbol", "exchange_ts"], name="ticker_once")
         ]
+        indexes: ClassVar = [models.Index(fields=["exchange_ts"], name="tickers_by_time")]
 
     def __str__(self) -> str:
         return f"{self.symbol} last {self.last_price}"

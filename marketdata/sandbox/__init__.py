@@ -1,1 +1,16 @@
-"""A Bybit V5 server of our own on loopback, written from the exchange's documentation alone."""
+"""A Bybit V5 server of our own on loopback, written from the exchange's documentation.
+
+It shares no code with the adapter that reads from it: two readings of one document that agree
+are evidence, one reading used twice is not. `SandboxServer` runs it inside a test,
+`serve` as a process of its own; every row that it sends is written to a ledger, the truth that
+a capture is held against.
+"""
+
+from __future__ import annotations
+
+from marketdata.sandbox.config import SandboxConfig
+from marketdata.sandbox.exchange import DrainTimeout
+from marketdata.sandbox.runner import SandboxServer, environment, serve
+from marketdata.sandbox.server import Address
+
+__all__ = ["Address", "DrainTimeout", "SandboxConfig", "SandboxServer", "environment", "serve"]

@@ -1,0 +1,87 @@
+"""Settings as manage.py meets them: a mistake is one sentence and exit code 4."""
+
+from __future__ import annotations
+
+import base64
+import os
+import secrets
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import gridbot_site
+
+ROOT = Path(gridbot_site.__file__).parent.parent
+SOUND = {
+    "PATH": os.environ["PATH"],
+    "GRIDBOT_ENV_FILE": "",
+    "DATABASE_URL": "sqlite://:memory:",
+    "SECRET_KEY": "x" * 50,
+    "GRIDBOT_CREDENTIAL_KEYS": base64.urlsafe_b64encode(bytes(32)).decode(),
+}
+
+
+def manage(*arguments, **environment):
+    given = {name: value for name, value in (SOUND | environment).items() if value is not None}
+    return subprocess.run(
+        [sys.executable, "manage.py", *arguments],
+        cwd=ROOT,
+        env=given,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_sound_settings_pass():
+    done = manage("check", BYBIT_REST_URL="http://127.0.0.1:8765")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+MISTAKES = {
+    "no secret key": ({"SECRET_KEY": None}, "SECRET_KEY"),
+    "an empty secret key": ({"SECRET_KEY": ""}, "SECRET_KEY"),
+    "a batch of words": ({"EVENTSAVER_BATCH_SIZE": "many"}, "EVENTSAVER_BATCH_SIZE"),
+    "a batch of nothing": ({"EVENTSAVER_BATCH_SIZE": "0"}, "EVENTSAVER_BATCH_SIZE"),
+    "an endless interval": ({"EVENTSAVER_FLUSH_INTERVAL": "inf"}, "EVENTSAVER_FLUSH_INTERVAL"),
+    "a flag of neither kind": ({"EVENTSAVER_TESTNET": "flase"}, "EVENTSAVER_TESTNET"),
+    "an unknown environment": ({"EVENTSAVER_ENVIRONMENT": "moon"}, "EVENTSAVER_ENVIRONMENT"),
+    "plain http to elsewhere": ({"BYBIT_REST_URL": "http://example.com"}, "BYBIT_REST_URL"),
+    "plain ws to elsewhere": ({"BYBIT_WS_PUBLIC_URL": "ws://10.0.0.1"}, "BYBIT_WS_PUBLIC_URL"),
+    "an unknown log level": ({"GRIDBOT_LOG_LEVEL": "loud"}, "GRIDBOT_LOG_LEVEL"),
+    "an unknown database": ({"DATABASE_URL": "oracle://u:hush@h/n"}, "DATABASE_URL"),
+    "a settings file that is none": ({"GRIDBOT_ENV_FILE": "/nowhere/.env"}, "GRIDBOT_ENV_FILE"),
+}
+
+
+@pytest.mark.parametrize(("environment", "name"), MISTAKES.values(), ids=MISTAKES.keys())
+def test_a_mistake_is_one_sentence_and_exit_code_4(environment, name):
+    done = manage("check", **environment)
+    assert done.returncode == 4, done.stderr
+    [line] = done.stderr.splitlines()
+    assert line.startswith("Configuration error: ")
+    assert name in line
+    assert "hush" not in line
+
+
+def test_a_missing_credential_key_is_found_by_a_system_check():
+    done = manage("check", GRIDBOT_CREDENTIAL_KEYS=None)
+    assert done.returncode == 1
+    assert "accounts.E001" in done.stderr
+
+
+def test_what_the_settings_file_says_is_read_and_the_environment_wins(tmp_path):
+    file = tmp_path / "settings.env"
+    file.write_text("SECRET_KEY=from-the-file\nGRIDBOT_LOG_LEVEL=loud\n", encoding="utf-8")
+    environment = {"GRIDBOT_ENV_FILE": str(file), "SECRET_KEY": None}
+    assert "GRIDBOT_LOG_LEVEL" in manage("check", **environment).stderr
+    assert manage("check", **environment, GRIDBOT_LOG_LEVEL="INFO").returncode == 0
+
+
+def test_deployed_settings_pass_djangos_own_checks():
+    done = manage(
+        "check", "--deploy", "--fail-level", "WARNING", SECRET_KEY=secrets.token_urlsafe(50)
+    )
+    assert (done.returncode, done.stderr) == (0, "")

@@ -1,0 +1,156 @@
+"""The sandbox's own endpoints, with which a test or a demo drives it.
+
+    POST /sandbox/pause | resume        the market stops, goes on
+    POST /sandbox/drain {"timeout": 5}  returns when every client has read all that was sent
+    POST /sandbox/break {"how": "reset"}  also "close" (a close frame) and "fin" (neither)
+    POST /sandbox/send {"text": "...", "topic": T}  any text to a topic's readers, or to all
+    POST /sandbox/refuse {"seconds": 2}   handshakes get 502 for so long
+    GET  /sandbox/status                connections, topics, rows sent, market time
+    GET  /sandbox/ledger                the ledger, as JSON lines
+
+Errors are `{"error": "a sentence"}` with a status of 4xx; a drain that ends too early is 504 and
+names the connections.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from marketdata.sandbox.connections import ENDINGS
+from marketdata.sandbox.exchange import MAX_REFUSAL_SECONDS, DrainTimeout, Exchange
+from marketdata.sandbox.ledger import read_chunks
+
+DEFAULT_DRAIN_SECONDS, MAX_DRAIN_SECONDS = 10.0, 600.0
+
+Body = dict[str, Any]
+Action = Callable[[Body], Awaitable[dict[str, Any]]]
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class BadRequest(ValueError):
+    """What was asked cannot be done; the message says why in a sentence."""
+
+
+class Control:
+    """The /sandbox endpoints of an exchange; `status` adds what the feed has to say."""
+
+    def __init__(self, exchange: Exchange, feed_status: Callable[[], dict[str, Any]]) -> None:
+        self._exchange = exchange
+        self._feed_status = feed_status
+
+    def routes(self) -> list[web.RouteDef]:
+        """All of them."""
+        actions: dict[str, Action] = {
+            "pause": self.pause,
+            "resume": self.resume,
+            "drain": self.drain,
+            "break": self.break_connections,
+            "send": self.send,
+            "refuse": self.refuse,
+        }
+        return [
+            *(web.post(f"/sandbox/{name}", _action(action)) for name, action in actions.items()),
+            web.get("/sandbox/status", self.status),
+            web.get("/sandbox/ledger", self.ledger),
+            web.route("*", "/sandbox/{rest:.*}", self.not_found),
+        ]
+
+    async def pause(self, body: Body) -> dict[str, Any]:
+        """Nothing is produced any more when this returns."""
+        self._exchange.running.clear()
+        return {"paused": True}
+
+    async def resume(self, body: Body) -> dict[str, Any]:
+        """The market goes on where it was."""
+        self._exchange.running.set()
+        return {"paused": False}
+
+    async def drain(self, body: Body) -> dict[str, Any]:
+        """Everything sent before has been read by its client when this returns."""
+        seconds = _seconds(body, "timeout", DEFAULT_DRAIN_SECONDS, most=MAX_DRAIN_SECONDS)
+        return {"connections": await self._exchange.drain(seconds)}
+
+    async def break_connections(self, body: Body) -> dict[str, Any]:
+        """All public connections are gone when this returns."""
+        how = body.get("how", "reset")
+        if how not in ENDINGS:
+            raise BadRequest(f"how is one of {', '.join(ENDINGS)}.")
+        return {"connections": await self._exchange.break_connections(how)}
+
+    async def send(self, body: Body) -> dict[str, Any]:
+        """Push a text as it is."""
+        text, topic = body.get("text"), body.get("topic")
+        if not isinstance(text, str) or not isinstance(topic, str | None):
+            raise BadRequest("text is a string, and so is topic when it is given.")
+        return {"connections": self._exchange.send_raw(text, topic)}
+
+    async def refuse(self, body: Body) -> dict[str, Any]:
+        """Refuse WebSocket handshakes for a while; 0 seconds end it."""
+        seconds = _seconds(body, "seconds", None, most=MAX_REFUSAL_SECONDS)
+        self._exchange.refuse(seconds)
+        return {"seconds": seconds}
+
+    async def status(self, request: web.Request) -> web.StreamResponse:
+        """What is going on."""
+        return _json(self._exchange.status() | self._feed_status())
+
+    async def ledger(self, request: web.Request) -> web.StreamResponse:
+        """The ledger as it stands at the moment of asking."""
+        ledger = self._exchange.ledger
+        if ledger.path is None:
+            return _error("This sandbox keeps no ledger.", status=404)
+        size = ledger.flush()
+        response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+        response.content_length = size
+        await response.prepare(request)
+        for chunk in read_chunks(ledger.path, size):
+            await response.write(chunk)
+        return response
+
+    async def not_found(self, request: web.Request) -> web.StreamResponse:
+        """Every other path and method."""
+        return _error(f"There is no {request.method} {request.path}.", status=404)
+
+
+def _action(action: Action) -> Handler:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        try:
+            return _json(await action(await _body(request)))
+        except ValueError as exc:
+            return _error(str(exc), status=400)
+        except DrainTimeout as exc:
+            return _error(str(exc), status=504, connections=exc.connections)
+
+    return handle
+
+
+async def _body(request: web.Request) -> Body:
+    try:
+        body = orjson.loads(await request.read() or b"{}")
+    except web.HTTPRequestEntityTooLarge:
+        raise BadRequest("The body is too large.") from None
+    except orjson.JSONDecodeError:
+        raise BadRequest("The body is no JSON.") from None
+    if not isinstance(body, dict):
+        raise BadRequest("The body is no JSON object.")
+    return body
+
+
+def _seconds(body: Body, name: str, default: float | None, *, most: float) -> float:
+    value = body.get(name, default)
+    # A comparison with NaN is false, so it is refused, too.
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= most:
+        return float(value)
+    raise BadRequest(f"{name} is a number of seconds from 0 to {most:g}.")
+
+
+def _json(value: dict[str, Any], *, status: int = 200) -> web.Response:
+    return web.Response(body=orjson.dumps(value), status=status, content_type="application/json")
+
+
+def _error(sentence: str, *, status: int, **more: Any) -> web.Response:
+    return _json({"error": sentence, **more}, status=status)

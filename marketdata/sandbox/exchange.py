@@ -1,0 +1,282 @@
+"""The exchange itself: who listens to what, what was traded, and what is sent to whom.
+
+Everything here runs on one asyncio loop and does not wait, so a message is recorded and handed
+to all its readers before anything else happens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from marketdata.sandbox import wire
+from marketdata.sandbox.connections import Connection
+from marketdata.sandbox.instruments import Instrument
+from marketdata.sandbox.ledger import Ledger
+from marketdata.sandbox.replay import Recorded
+from marketdata.sandbox.tape import Tape
+from marketdata.sandbox.tickers import Ticker
+from marketdata.sandbox.wire import Row
+
+MAX_REFUSAL_SECONDS = 3600.0
+
+
+class DrainTimeout(TimeoutError):
+    """Some connections did not answer in time; `connections` holds their numbers."""
+
+    def __init__(self, connections: Sequence[int]) -> None:
+        numbers = ", ".join(map(str, connections))
+        super().__init__(f"No answer to the ping from connections: {numbers}.")
+        self.connections = list(connections)
+
+
+def now_ms() -> int:
+    """The time, in ms UTC."""
+    return time.time_ns() // 1_000_000
+
+
+class Exchange:
+    """Instruments, connections, subscriptions, tapes and tickers, and the ledger of all that."""
+
+    def __init__(
+        self,
+        instruments: Iterable[Instrument],
+        *,
+        tickers: Mapping[str, Ticker],
+        ledger: Ledger,
+        topics: Iterable[str] = (),
+        clock: Callable[[], int] = now_ms,
+        ticker_clock: Callable[[], int] = now_ms,
+    ) -> None:
+        self.instruments = {one.symbol: one for one in instruments}
+        self.tickers = dict(tickers)
+        self.tapes = {symbol: Tape() for symbol in self.instruments}
+        self.topics = {
+            *topics,
+            *map(wire.trade_topic, self.instruments),
+            *map(wire.ticker_topic, self.instruments),
+        }
+        self.ledger = ledger
+        self.clock = clock
+        self.market_ms = clock
+        self._ticker_clock = ticker_clock
+        self.connections: dict[int, Connection] = {}
+        self.sent: Counter[str] = Counter()
+        self.running = asyncio.Event()
+        self.running.set()
+        self._readers: dict[str, dict[int, Connection]] = {topic: {} for topic in self.topics}
+        self._opened = 0
+        self._refused_until = 0.0
+        self._news = asyncio.Event()
+
+    # --- connections -------------------------------------------------------------------------
+
+    def open(
+        self, channel: str, *, transport: asyncio.Transport, ws: web.WebSocketResponse
+    ) -> Connection:
+        """Take in a new connection."""
+        self._opened += 1
+        connection = Connection(self._opened, channel, transport=transport, ws=ws)
+        self.connections[connection.number] = connection
+        self.changed()
+        return connection
+
+    def closed(self, connection: Connection) -> None:
+        """Forget a connection whose socket is gone."""
+        for topic in connection.topics:
+            del self._readers[topic][connection.number]
+        del self.connections[connection.number]
+        self._record("closed", connection, how=connection.how)
+        connection.finish()
+        self.changed()
+
+    def subscribe(self, connection: Connection, topics: Sequence[str], *, ack: bytes) -> None:
+        """Acknowledge a subscription; a ticker begins with a snapshot, trades with what comes."""
+        connection.send(wire.frame(ack))
+        for topic in topics:
+            connection.topics[topic] = None
+            self._readers[topic][connection.number] = connection
+            self._record("subscribed", connection, topic=topic)
+        for topic in topics:
+            self._send_snapshot(connection, topic)
+        self.changed()
+
+    def unsubscribe(self, connection: Connection, topics: Sequence[str]) -> None:
+        """Send no more of these topics."""
+        for topic in topics:
+            if topic in connection.topics:
+                del connection.topics[topic], self._readers[topic][connection.number]
+                self._record("unsubscribed", connection, topic=topic)
+        self.changed()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait for something about connections and subscriptions to be so."""
+        while not condition():
+            await self._news.wait()
+
+    def changed(self) -> None:
+        """Wake those who wait for something to be so."""
+        self._news.set()
+        self._news = asyncio.Event()
+
+    def has_readers(self, *topics: str) -> bool:
+        """Whether somebody listens to each of the topics."""
+        return all(self._readers.get(topic) for topic in topics)
+
+    def has_any_reader(self) -> bool:
+        """Whether somebody listens to anything."""
+        return any(self._readers.values())
+
+    # --- what is sent ------------------------------------------------------------------------
+
+    def publish_trades(self, symbol: str, rows: Sequence[Row]) -> None:
+        """Send trades as one message, or as several of at most 1024."""
+        self.tapes[symbol].record(rows)
+        topic = wire.trade_topic(symbol)
+        if readers := self._readers[topic]:
+            for piece in wire.split(rows):
+                data, ts = orjson.dumps(piece), self.clock()
+                message = wire.trade_message(topic, data, ts=ts)
+                self._send(readers, topic, message, count=len(piece), rows=orjson.Fragment(data))
+
+    def publish_ticker(self, symbol: str, values: Mapping[str, str]) -> bool:
+        """Send a delta to these values, if they are any news."""
+        ticker, topic = self.tickers[symbol], wire.ticker_topic(symbol)
+        delta = ticker.delta(values, self._ticker_clock())
+        if delta is None:
+            return False
+        if readers := self._readers[topic]:
+            state = orjson.Fragment(orjson.dumps(ticker.state))
+            message = wire.ticker_message(topic, **delta)
+            self._send(readers, topic, message, ts=ticker.ts, state=state)
+        return True
+
+    def publish_recorded(self, recorded: Recorded) -> None:
+        """Send a recorded frame as it was."""
+        topic, message = recorded.topic, recorded.message or {}
+        if not topic:
+            self._send_text(self._of_channel(recorded.channel), None, recorded.text)
+            return
+        kind, _, symbol = topic.partition(".")
+        readers, data = self._readers[topic], message.get("data")
+        if kind == wire.TICKER_TOPIC and isinstance(data, dict):
+            ticker = self.tickers[symbol]
+            ticker.merge(message)
+            self._send(readers, topic, recorded.text, ts=message.get("ts"), state=ticker.state)
+        elif kind == wire.TRADE_TOPIC and isinstance(data, list):
+            rows = [row for row in data if isinstance(row, dict)]
+            self.tapes[symbol].record(rows)
+            self._send(readers, topic, recorded.text, count=len(rows), rows=data)
+        else:
+            self._send_text(readers.values(), topic, recorded.text)
+
+    def send_raw(self, text: str, topic: str | None = None) -> int:
+        """Push any text to the readers of a topic, or to every connection; to how many.
+
+        Raises ValueError for a topic that does not exist.
+        """
+        if topic is None:
+            return self._send_text(self.connections.values(), None, text.encode())
+        if topic not in self._readers:
+            raise ValueError(f"There is no topic {topic!r}.")
+        return self._send_text(self._readers[topic].values(), topic, text.encode())
+
+    # --- what a driver of tests does ---------------------------------------------------------
+
+    async def drain(self, timeout: float) -> int:
+        """Wait until every open connection has read all that was sent; how many there were.
+
+        A connection that ends meanwhile is not waited for. Raises DrainTimeout.
+        """
+        waiting = {connection.ping(): connection for connection in self.connections.values()}
+        if waiting:
+            _, late = await asyncio.wait(waiting, timeout=timeout)
+            if late:
+                raise DrainTimeout(sorted(waiting[answer].number for answer in late))
+        return len(waiting)
+
+    async def break_connections(self, how: str) -> int:
+        """End all public connections and wait until they are gone; how many there were."""
+        broken = self._of_channel("public")
+        await asyncio.gather(*(connection.end(how) for connection in broken))
+        return len(broken)
+
+    async def shut(self) -> None:
+        """End everything in an orderly way."""
+        self.refuse(MAX_REFUSAL_SECONDS)
+        everybody = list(self.connections.values())
+        await asyncio.gather(*(connection.end("close") for connection in everybody))
+
+    def refuse(self, seconds: float) -> None:
+        """Answer WebSocket handshakes with 502 for so long from now; 0 ends it."""
+        self._refused_until = time.monotonic() + seconds
+
+    @property
+    def is_refusing(self) -> bool:
+        """Whether handshakes are refused at the moment."""
+        return time.monotonic() < self._refused_until
+
+    def status(self) -> dict[str, Any]:
+        """What is going on, for people and for tests."""
+        return {
+            "paused": not self.running.is_set(),
+            "refusing": self.is_refusing,
+            "market_ms": self.market_ms(),
+            "symbols": list(self.instruments),
+            "traded": {symbol: tape.total for symbol, tape in self.tapes.items()},
+            "sent": dict(self.sent),
+            "connections": [
+                {
+                    "connection": connection.number,
+                    "channel": connection.channel,
+                    "topics": list(connection.topics),
+                }
+                for connection in self.connections.values()
+            ],
+        }
+
+    # --- inside ------------------------------------------------------------------------------
+
+    def _send_snapshot(self, connection: Connection, topic: str) -> None:
+        kind, _, symbol = topic.partition(".")
+        if kind == wire.TICKER_TOPIC:
+            ticker = self.tickers[symbol]
+            message = wire.ticker_message(topic, **ticker.snapshot(self._ticker_clock()))
+            reader = {connection.number: connection}
+            self._send(reader, topic, message, ts=ticker.ts, state=ticker.state)
+
+    def _send(
+        self,
+        readers: Mapping[int, Connection],
+        topic: str,
+        message: bytes,
+        *,
+        count: int = 1,
+        **fields: Any,
+    ) -> None:
+        """Hand one message to all its readers, with a line in the ledger for each."""
+        data = wire.frame(message)
+        for connection in readers.values():
+            if connection.send(data):
+                self.sent[topic] += count
+                self._record("sent", connection, topic=topic, **fields)
+
+    def _send_text(self, readers: Iterable[Connection], topic: str | None, text: bytes) -> int:
+        data, count = wire.frame(text), 0
+        for connection in readers:
+            if connection.send(data):
+                count += 1
+                self._record("raw", connection, topic=topic, text=text.decode())
+        return count
+
+    def _of_channel(self, channel: str) -> list[Connection]:
+        return [one for one in self.connections.values() if one.channel == channel]
+
+    def _record(self, event: str, connection: Connection, **fields: Any) -> None:
+        self.ledger.write(event, connection=connection.number, ms=self.clock(), **fields)

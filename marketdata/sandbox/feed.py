@@ -1,0 +1,100 @@
+"""What makes the market go: the random one by the clock, the replayed one by its recording."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+from marketdata.sandbox.exchange import Exchange
+from marketdata.sandbox.market import RandomMarket
+from marketdata.sandbox.replay import read
+
+STEP_SECONDS = 0.01
+MAX_STEP_SECONDS = 0.1
+TICKERS_PER_SECOND = 10
+
+
+class RandomFeed:
+    """Produces trades at a mean rate a second, and a ticker delta a symbol every 100 ms."""
+
+    def __init__(self, exchange: Exchange, market: RandomMarket, *, rate: float, speed: float):
+        self._exchange = exchange
+        self._market = market
+        self._trades_per_second = rate * speed
+        self._tickers_per_second = TICKERS_PER_SECOND * speed
+        self._trades_due = 0.0
+        self._tickers_due = 0.0
+
+    async def run(self) -> None:
+        """Produce for ever; a rate of zero is a quiet market that produces nothing."""
+        if not self._trades_per_second:
+            return
+        loop, running = asyncio.get_running_loop(), self._exchange.running
+        before = loop.time()
+        while True:
+            await asyncio.sleep(STEP_SECONDS)
+            if running.is_set():
+                before, seconds = loop.time(), loop.time() - before
+                self.step(seconds)
+            else:
+                await running.wait()
+                before = loop.time()
+
+    def step(self, seconds: float) -> None:
+        """Produce what falls due in a span of time; lost time is not caught up."""
+        seconds = min(seconds, MAX_STEP_SECONDS)
+        self._trades_due += seconds * self._trades_per_second
+        self._tickers_due += seconds * self._tickers_per_second
+        # A match is produced whole; the debt that a large one leaves is waited off.
+        while self._trades_due > 0:
+            symbol, rows = self._market.match(self._exchange.clock())
+            self._trades_due -= len(rows)
+            self._exchange.publish_trades(symbol, rows)
+        if self._tickers_due >= 1:
+            self._tickers_due %= 1
+            for symbol in self._exchange.instruments:
+                self._exchange.publish_ticker(
+                    symbol, self._market.quote(symbol, self._exchange.clock())
+                )
+
+
+class ReplayFeed:
+    """Plays recordings one after the other, from the moment somebody subscribes."""
+
+    def __init__(self, exchange: Exchange, recordings: Sequence[Path], *, speed: float) -> None:
+        self._exchange = exchange
+        self._recordings = recordings
+        self._speed = speed
+        self._market_ms = 0
+        self.played = 0
+        self.finished = False
+
+    def market_ms(self) -> int:
+        """The recorded time of what was played last."""
+        return self._market_ms
+
+    async def run(self) -> None:
+        """Play to the end."""
+        await self._exchange.until(self._exchange.has_any_reader)
+        for path in self._recordings:
+            await self._play(path)
+        self.finished = True
+        self._exchange.changed()
+
+    async def _play(self, path: Path) -> None:
+        """Play one file; waits are measured from frame to frame, so that delays do not add up."""
+        loop = asyncio.get_running_loop()
+        due, before = loop.time(), 0
+        for recorded in read(path):
+            if recorded.channel != "public" or not recorded.is_playable:
+                continue
+            due += max(0, recorded.ms - (before or recorded.ms)) / 1000 / self._speed
+            before = recorded.ms
+            await asyncio.sleep(due - loop.time())
+            if not self._exchange.running.is_set():
+                await self._exchange.running.wait()
+                due = loop.time()
+            self._market_ms = recorded.ms
+            self._exchange.publish_recorded(recorded)
+            self.played += 1

@@ -1,0 +1,250 @@
+"""Two ways to run a sandbox: inside a test, in a thread, or as a process until a signal."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import threading
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from marketdata.sandbox import wire
+from marketdata.sandbox.config import SandboxConfig
+from marketdata.sandbox.connections import ENDINGS
+from marketdata.sandbox.exchange import Exchange
+from marketdata.sandbox.feed import ReplayFeed
+from marketdata.sandbox.ledger import read_lines
+from marketdata.sandbox.server import Address, Sandbox
+from marketdata.sandbox.wire import Row
+
+CALL_SECONDS = 30.0
+POLL_SECONDS = 0.005
+SECOND_SIGNAL_EXIT = 130
+
+T = TypeVar("T")
+
+
+def serve(config: SandboxConfig, ready: Callable[[Address], None]) -> None:
+    """Run a sandbox until SIGTERM or SIGINT; a second signal ends the process at once.
+
+    `ready` is called as soon as it listens. Raises ValueError for recordings that cannot be
+    read, CannotListen (an OSError) for a port that is taken.
+    """
+    asyncio.run(_serve(config, ready))
+
+
+async def _serve(config: SandboxConfig, ready: Callable[[Address], None]) -> None:
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, _on_signal, stop)
+    sandbox = Sandbox(config)
+    async with sandbox.listening() as address:
+        ready(address)
+        await sandbox.run(stop)
+
+
+def _on_signal(stop: asyncio.Event) -> None:
+    if stop.is_set():
+        os._exit(SECOND_SIGNAL_EXIT)
+    stop.set()
+
+
+class SandboxServer:
+    """A sandbox in a daemon thread, for the time of a `with` block.
+
+        with SandboxServer(SandboxConfig(symbols=("BTCUSDT",), rate=0)) as sandbox:
+            sandbox.send_trades("BTCUSDT", sandbox.make_trades("BTCUSDT", 3))
+            sandbox.drain()
+
+    Every method may be called from any thread and returns when the thing is done.
+    """
+
+    def __init__(self, config: SandboxConfig | None = None) -> None:
+        self._config = config or SandboxConfig()
+        self._thread = threading.Thread(target=self._run, name="sandbox", daemon=True)
+        self._started = threading.Event()
+        self._failure: BaseException | None = None
+        self._loop: asyncio.AbstractEventLoop
+        self._stop: asyncio.Event
+        self._sandbox: Sandbox
+        self._address: Address
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self._started.wait()
+        self._raise_failure()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(CALL_SECONDS)
+        if self._thread.is_alive():
+            raise TimeoutError("The sandbox did not stop.")
+        self._raise_failure()
+
+    def wait_for_end(self) -> None:
+        """Wait until it has stopped of itself, which is when its market failed."""
+        self._thread.join(CALL_SECONDS)
+
+    @property
+    def rest_url(self) -> str:
+        """The base of the REST endpoints, without a slash at the end."""
+        return self._address.rest_url
+
+    @property
+    def ws_public_url(self) -> str:
+        """The public stream of linear contracts."""
+        return self._address.ws_public_url
+
+    @property
+    def ws_private_url(self) -> str:
+        """The private stream."""
+        return self._address.ws_private_url
+
+    def environment(self) -> dict[str, str]:
+        """The variables that point a capture at this sandbox."""
+        return environment(self._address)
+
+    # --- the market --------------------------------------------------------------------------
+
+    def pause(self) -> None:
+        """Stop the market; nothing is produced any more when this returns."""
+        self._call(lambda exchange: exchange.running.clear())
+
+    def resume(self) -> None:
+        """Let the market go on."""
+        self._call(lambda exchange: exchange.running.set())
+
+    def make_trades(self, symbol: str, count: int) -> list[Row]:
+        """One match of so many trades from the seeded market, not sent yet."""
+        return self._call(
+            lambda exchange: self._sandbox.market.trades(symbol, count, exchange.clock())
+        )
+
+    def send_trades(self, symbol: str, rows: Sequence[Row]) -> None:
+        """Send wire rows as they are, in messages of at most 1024."""
+        self._call(lambda exchange: exchange.publish_trades(symbol, rows))
+
+    def send_ticker(self, symbol: str, **values: str) -> bool:
+        """Send a ticker delta to these values (wire names); False when nothing changed."""
+        return self._call(lambda exchange: exchange.publish_ticker(symbol, values))
+
+    def send_raw(self, text: str, topic: str | None = None) -> int:
+        """Send any text to the readers of a topic, or to everybody; to how many."""
+        return self._call(lambda exchange: exchange.send_raw(text, topic))
+
+    # --- the connections ---------------------------------------------------------------------
+
+    def wait_for_topics(self, *topics: str, timeout: float = CALL_SECONDS) -> None:
+        """Wait until somebody is subscribed to each of these. Raises TimeoutError."""
+        self._wait(lambda exchange: exchange.until(lambda: exchange.has_readers(*topics)), timeout)
+
+    def wait_for_connections(self, count: int, timeout: float = CALL_SECONDS) -> None:
+        """Wait until so many connections are open. Raises TimeoutError."""
+        self._wait(
+            lambda exchange: exchange.until(lambda: len(exchange.connections) == count), timeout
+        )
+
+    def wait_for(
+        self, condition: Callable[[dict[str, Any]], object], timeout: float = CALL_SECONDS
+    ) -> None:
+        """Wait until the status is as `condition` wants it. Raises TimeoutError.
+
+        The condition is asked on the sandbox's own loop and must not call the sandbox.
+        """
+
+        async def poll(exchange: Exchange) -> None:
+            while not condition(exchange.status()):
+                await asyncio.sleep(POLL_SECONDS)
+
+        self._wait(poll, timeout)
+
+    def wait_for_replay(self, timeout: float = CALL_SECONDS) -> None:
+        """Wait until all recordings were played. Raises TimeoutError."""
+        feed = self._sandbox.feed
+        if isinstance(feed, ReplayFeed):
+            self._wait(lambda exchange: exchange.until(lambda: feed.finished), timeout)
+
+    def drain(self, timeout: float = 10.0) -> int:
+        """Wait until every connection has read all that was sent. Raises DrainTimeout."""
+        return self._wait(lambda exchange: exchange.drain(timeout), timeout + CALL_SECONDS)
+
+    def break_connections(self, how: str = "reset") -> int:
+        """End all public connections: `reset`, `close` or `fin`; returns when they are gone."""
+        if how not in ENDINGS:
+            raise ValueError(f"how is one of {', '.join(ENDINGS)}.")
+        return self._wait(lambda exchange: exchange.break_connections(how), CALL_SECONDS)
+
+    def refuse(self, seconds: float) -> None:
+        """Answer handshakes with 502 for so long; 0 ends it."""
+        self._call(lambda exchange: exchange.refuse(seconds))
+
+    # --- the truth ---------------------------------------------------------------------------
+
+    def status(self) -> dict[str, Any]:
+        """Connections, topics, rows sent, market time."""
+        return self._call(lambda exchange: exchange.status())
+
+    def ledger(self) -> Iterator[dict[str, Any]]:
+        """What was done up to now, event by event; nothing without a ledger."""
+        path = self._address.ledger
+        size = self._call(lambda exchange: exchange.ledger.flush())
+        return iter(()) if path is None else read_lines(path, size)
+
+    def rows_sent(self, symbol: str) -> list[Row]:
+        """All trades of a symbol in the ledger, in the order of sending."""
+        topic = wire.trade_topic(symbol)
+        events = (line for line in self.ledger() if line["event"] == "sent")
+        return [row for line in events if line["topic"] == topic for row in line["rows"]]
+
+    # --- inside ------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._main())
+        except BaseException as exc:  # noqa: BLE001 - it is raised again in the thread that asked
+            self._failure = exc
+        finally:
+            self._started.set()
+
+    async def _main(self) -> None:
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        self._sandbox = Sandbox(self._config)
+        async with self._sandbox.listening() as self._address:
+            self._started.set()
+            await self._sandbox.run(self._stop)
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            raise failure
+
+    def _call(self, action: Callable[[Exchange], T]) -> T:
+        async def act(exchange: Exchange) -> T:
+            return action(exchange)
+
+        return self._wait(act, CALL_SECONDS)
+
+    def _wait(self, action: Callable[[Exchange], Awaitable[T]], timeout: float) -> T:
+        async def act() -> T:
+            return await asyncio.wait_for(action(self._sandbox.exchange), timeout)
+
+        return asyncio.run_coroutine_threadsafe(act(), self._loop).result()
+
+
+def environment(address: Address) -> dict[str, str]:
+    """The variables that point a capture at a sandbox."""
+    return {
+        "EVENTSAVER_ENVIRONMENT": "sandbox",
+        "BYBIT_REST_URL": address.rest_url,
+        "BYBIT_WS_PUBLIC_URL": address.ws_public_url,
+        "BYBIT_WS_PRIVATE_URL": address.ws_private_url,
+    }

@@ -1,0 +1,167 @@
+"""One sandbox put together: exchange, feed and endpoints, on one port for WebSocket and HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from marketdata.sandbox import instruments
+from marketdata.sandbox.config import SandboxConfig
+from marketdata.sandbox.control import Control
+from marketdata.sandbox.exchange import Exchange, now_ms
+from marketdata.sandbox.feed import RandomFeed, ReplayFeed
+from marketdata.sandbox.instruments import Instrument
+from marketdata.sandbox.ledger import Ledger
+from marketdata.sandbox.market import RandomMarket
+from marketdata.sandbox.replay import Contents, scan
+from marketdata.sandbox.rest import MarketEndpoints
+from marketdata.sandbox.sockets import serve_public
+from marketdata.sandbox.tickers import Ticker
+
+HANDLER_SECONDS = 1.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Address:
+    """Where a sandbox is reached."""
+
+    host: str
+    port: int
+    ledger: Path | None
+
+    @property
+    def rest_url(self) -> str:
+        """The base of the REST endpoints."""
+        return f"http://{self._netloc}"
+
+    @property
+    def ws_public_url(self) -> str:
+        """The public stream of linear contracts."""
+        return f"ws://{self._netloc}/v5/public/linear"
+
+    @property
+    def ws_private_url(self) -> str:
+        """The private stream."""
+        return f"ws://{self._netloc}/v5/private"
+
+    @property
+    def _netloc(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class CannotListen(OSError):
+    """The port is taken or not ours; the message says so in a sentence."""
+
+
+class Sandbox:
+    """An exchange with the feed that moves it. ValueError for recordings that cannot be read."""
+
+    def __init__(self, config: SandboxConfig) -> None:
+        self.config = config
+        contents = scan(config.recordings)
+        names = (*contents.symbols, *config.symbols) or config.trading_symbols
+        listed = [instruments.instrument(name) for name in dict.fromkeys(names)]
+        self.market = RandomMarket(listed, config.seed)
+        self.exchange = self._exchange(listed, contents)
+        self.feed: RandomFeed | ReplayFeed
+        if config.recordings:
+            self.feed = ReplayFeed(self.exchange, config.recordings, speed=config.speed)
+            self.exchange.market_ms = self.feed.market_ms
+        else:
+            self.feed = RandomFeed(self.exchange, self.market, rate=config.rate, speed=config.speed)
+        if config.paused:
+            self.exchange.running.clear()
+
+    @contextlib.asynccontextmanager
+    async def listening(self) -> AsyncIterator[Address]:
+        """Serve for the time of the block. Raises CannotListen when the port is taken."""
+        runner = web.AppRunner(
+            self._app(), access_log=None, handle_signals=False, shutdown_timeout=HANDLER_SECONDS
+        )
+        await runner.setup()
+        try:
+            site = web.TCPSite(runner, self.config.host, self.config.port)
+            await self._start(site)
+            port: int = runner.addresses[0][1]
+            yield Address(host=self.config.host, port=port, ledger=self.exchange.ledger.path)
+        finally:
+            await self.exchange.shut()
+            await runner.cleanup()
+            self.exchange.ledger.close()
+
+    async def _start(self, site: web.TCPSite) -> None:
+        try:
+            await site.start()
+        except OSError as exc:
+            reason = os.strerror(exc.errno or 0)
+            raise CannotListen(
+                f"Port {self.config.port} of {self.config.host} cannot be opened: {reason}."
+            ) from None
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Run the market until `stop`; what goes wrong in the feed ends it, too."""
+        feed = asyncio.create_task(self.feed.run())
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait({feed, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            # A feed that came to its end leaves the exchange open; one that failed does not.
+            if feed.done():
+                feed.result()
+                await stopping
+        finally:
+            feed.cancel()
+            stopping.cancel()
+            await asyncio.gather(feed, stopping, return_exceptions=True)
+
+    def _exchange(self, listed: list[Instrument], contents: Contents) -> Exchange:
+        replayed = bool(self.config.recordings)
+        return Exchange(
+            listed,
+            tickers={one.symbol: self._ticker(one.symbol, contents) for one in listed},
+            ledger=self._ledger(),
+            topics=contents.topics,
+            # Recorded tickers bring their times; what is sent between them stays behind those.
+            **({"ticker_clock": lambda: 0} if replayed else {}),
+        )
+
+    def _ticker(self, symbol: str, contents: Contents) -> Ticker:
+        """The state before anything happens; of a recording its first snapshot, a second ago."""
+        if not self.config.recordings:
+            return Ticker(self.market.opening(symbol, now_ms()))
+        message = contents.tickers.get(symbol, {})
+        opening = self.market.opening(symbol, contents.first_ms)
+        cs, ts = message.get("cs"), message.get("ts")
+        return Ticker(
+            message.get("data", opening),
+            cs=cs if isinstance(cs, int) else 0,
+            ts=(ts if isinstance(ts, int) else contents.first_ms) - 1000,
+        )
+
+    def _ledger(self) -> Ledger:
+        if not self.config.record:
+            return Ledger.off()
+        return Ledger.at(self.config.ledger) if self.config.ledger else Ledger.temporary()
+
+    def _app(self) -> web.Application:
+        app = web.Application()
+        app.add_routes(
+            [
+                web.get("/v5/public/linear", partial(serve_public, self.exchange)),
+                *MarketEndpoints(self.exchange).routes(),
+                *Control(self.exchange, self._feed_status).routes(),
+            ]
+        )
+        return app
+
+    def _feed_status(self) -> dict[str, Any]:
+        if isinstance(self.feed, RandomFeed):
+            return {"market": "random"}
+        return {"market": "replay", "played": self.feed.played, "finished": self.feed.finished}
