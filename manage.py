@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Run gridbot's commands; a configuration error is one sentence and exit code 4."""
+"""Run gridbot's commands; what goes wrong outside them is one sentence and an exit code."""
 
 from __future__ import annotations
 
@@ -15,12 +15,18 @@ def main() -> None:
         os.environ.setdefault("DATABASE_URL", "sqlite:///demo.sqlite3")
     from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line
+    from django.db.utils import InterfaceError, OperationalError
 
     try:
         execute_from_command_line(sys.argv)
     except ImproperlyConfigured as error:
         sys.stderr.write(f"Configuration error: {error}\n")
         sys.exit(4)
+    except (OperationalError, InterfaceError) as error:
+        sys.stderr.write(f"The database cannot be reached: {str(error).splitlines()[0]}\n")
+        sys.exit(75)
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 if __name__ == "__main__":

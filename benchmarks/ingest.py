@@ -109,9 +109,9 @@ def run_round(
 
 def writer_seconds(records: list[TradeRecord]) -> float:
     """How long a TradeWriter takes to store `records`, from `write` to the commit."""
+    from marketdata.capture.public_writers import TradeWriter
     from marketdata.capture.quarantine import Quarantine
     from marketdata.capture.tally import Tally
-    from marketdata.capture.writers import TradeWriter
     from marketdata.models import PublicTrade
 
     PublicTrade.objects.all().delete()

@@ -35,7 +35,12 @@ elif os.environ.get("GRIDBOT_ENV_FILE"):
 
 # --- Django -------------------------------------------------------------------------------
 DEBUG = flag("GRIDBOT_DEBUG", default=False)
-SECRET_KEY = env.str("SECRET_KEY")
+SECRET_KEY = env.str("SECRET_KEY", default="")
+if not SECRET_KEY:
+    raise ImproperlyConfigured(
+        "SECRET_KEY is not set. `make .env` (or `python -m gridbot_site.make_env`) writes a .env "
+        "with fresh secrets."
+    )
 ALLOWED_HOSTS = words("GRIDBOT_ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]"])
 ROOT_URLCONF = "gridbot_site.urls"
 WSGI_APPLICATION = "gridbot_site.wsgi.application"

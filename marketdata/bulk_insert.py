@@ -36,6 +36,8 @@ def insert_new(
     All or nothing: raises what the database raises, and then nothing of `rows` is stored.
     """
     objects = list(rows)
+    if batch_size is not None and batch_size <= 0:
+        raise ValueError("Batch size must be a positive integer.")
     if not objects:
         return 0
     fields: list[Any] = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
+from uuid import UUID
 
 from django.db import models
 
@@ -66,6 +67,11 @@ class TenantFactQuerySet(FactQuerySet, TenantQuerySet):  # type: ignore[override
             "exchange_ts", "id"
         )
 
+    def last_ts_of(self, account_id: UUID) -> datetime | None:
+        """The exchange time of the newest row of an account."""
+        newest = self.filter(account=account_id).aggregate(newest=models.Max("exchange_ts"))
+        return newest["newest"]  # type: ignore[no-any-return]
+
     def latest_for(self, account: BybitAccount, symbol: str) -> Any | None:
         """The newest row of `symbol` in `account`."""
         return self.filter(account=account, symbol=symbol).order_by("exchange_ts", "id").last()
@@ -76,8 +82,7 @@ class ExecutionQuerySet(TenantFactQuerySet):  # type: ignore[override]
 
     def last_execution_ts(self, account: BybitAccount) -> datetime | None:
         """The exchange time of the newest execution of `account`."""
-        newest = self.filter(account=account).aggregate(newest=models.Max("exchange_ts"))
-        return newest["newest"]  # type: ignore[no-any-return]
+        return self.last_ts_of(account.pk)
 
 
 FactManager = models.Manager.from_queryset(FactQuerySet)

@@ -12,6 +12,12 @@ LINEAR_PERPETUAL: Final = "LinearPerpetual"
 TRADE_TOPIC: Final = "publicTrade."
 TICKER_TOPIC: Final = "tickers."
 
+EXECUTION: Final = "execution"
+ORDER: Final = "order"
+POSITION: Final = "position"
+WALLET: Final = "wallet"
+PRIVATE_TOPICS: Final = (EXECUTION, ORDER, POSITION, WALLET)
+
 BUY: Final = "Buy"
 SELL: Final = "Sell"
 
@@ -34,5 +40,11 @@ MAX_WHOLE_DIGITS: Final = 18
 INT64_MIN: Final = -(2**63)
 INT64_MAX: Final = 2**63 - 1
 
+# No row of the exchange is nested deeper than five levels, and JSON may be by a thousand.
+MAX_DEPTH: Final = 16
+
 RECENT_TRADES_LIMIT: Final = 1000
 INSTRUMENTS_LIMIT: Final = 1000
+EXECUTIONS_LIMIT: Final = 100
+ORDERS_LIMIT: Final = 50
+POSITIONS_LIMIT: Final = 200

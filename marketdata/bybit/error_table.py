@@ -80,7 +80,7 @@ def _refusal(error: pybit_errors.InvalidRequestError) -> BybitError:
     if code in AUTHENTICATION_CODES:
         # No text: that of 10004 repeats the key and what was signed.
         return AuthenticationFailed(f"The exchange refused the key (retCode {code}).", code=code)
-    message = f"retCode {code}: {_harmless(error.message)}"
+    message = f"retCode {code}: {harmless(error.message)}"
     if code in RATE_LIMIT_CODES:
         return RateLimited(message, retry_after=_retry_after(error.resp_headers))
     if code == 403:
@@ -141,9 +141,14 @@ def _bad_header(error: requests_errors.InvalidHeader) -> BybitError:
 
 
 def _value_error(error: ValueError) -> BybitError | None:
-    """pybit sleeps until the limit is reset, and fails when our clock says that it was."""
+    """pybit sleeps until the limit is reset, and fails when our clock says that it was.
+
+    The other one is an answer with an integer of thousands of digits.
+    """
     if "sleep length" in str(error):
         return RateLimited("Too many requests.", retry_after=DEFAULT_RETRY_AFTER)
+    if "integer string conversion" in str(error):
+        return _unreadable(error)
     return None
 
 
@@ -197,7 +202,7 @@ def _number(code: object) -> int:
     return code if isinstance(code, int) else NO_CODE
 
 
-def _harmless(text: object) -> str:
+def harmless(text: object) -> str:
     """The exchange's text: short, printable, without anything as long as a key."""
     if not isinstance(text, str):
         return ""

@@ -146,6 +146,16 @@ class RateLimiter:
             for window in windows:
                 self._pause(window, now, retry_after)
 
+    def record_exhausted(self, seconds: float, kind: str = QUERY) -> None:
+        """The exchange has no more to give for so many seconds: wait, but it is no hit."""
+        if not seconds >= 0:
+            raise ValueError("seconds must not be negative.")
+        if seconds:
+            window = self._window(kind)
+            with self._lock:
+                until = self._clock() + min(seconds, LONGEST_RETRY_AFTER)
+                window.blocked_until = max(window.blocked_until, until)
+
     def record_success(self, kind: str = QUERY) -> None:
         """A request went through: the next hit pauses as briefly as the first.
 

@@ -45,6 +45,8 @@ _is_digits = re.compile(r"[0-9]{1,19}").fullmatch
 _is_symbol = re.compile(r"[A-Z0-9-]{2,32}").fullmatch
 _is_trade_id = re.compile(r"[0-9A-Za-z-]{1,64}").fullmatch
 _is_word = re.compile(r"[0-9A-Za-z_-]{1,32}").fullmatch
+_is_label = re.compile(r"[0-9A-Za-z_.-]*").fullmatch
+_is_id = re.compile(r"[!-~]{1,64}").fullmatch
 _is_topic = re.compile(r"[0-9A-Za-z._-]{1,64}").fullmatch
 
 
@@ -190,6 +192,24 @@ def word_from(value: object, field: str) -> str:
         raise _not_text(field, value)
     if not _is_word(value):
         raise malformed(field, "is not a plain word", value)
+    return value
+
+
+def label_from(value: object, field: str, longest: int) -> str:
+    """One of the exchange's words, known or not, as its column holds it; it may be empty."""
+    if type(value) is not str:
+        raise _not_text(field, value)
+    if len(value) > longest or not _is_label(value):
+        raise malformed(field, "is not a short word", value)
+    return value
+
+
+def id_from(value: object, field: str) -> str:
+    """An id of the exchange's or of its customer's: printable ASCII without blanks, opaque."""
+    if type(value) is not str:
+        raise _not_text(field, value)
+    if not _is_id(value):
+        raise malformed(field, "is not an id", value)
     return value
 
 

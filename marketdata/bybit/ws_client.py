@@ -1,38 +1,53 @@
-"""The public WebSocket connection: pybit's socket, our reading of what arrives.
+"""The WebSocket connections, public and private: pybit's socket, our reading of what arrives.
 
 pybit connects, pings and owns the thread. Everything it does with a message is replaced,
 because each of these ends its thread for good and in silence: broken JSON, an unknown topic, a
 rejected subscription, an exception in a callback, an acknowledgement that comes before its
 request is registered. It never reconnects by itself either (`restart_on_error=False`): whoever
 owns a client polls `is_connected` and calls `connect` again.
+
+A private connection is authenticated before it subscribes: pybit sends the request and never
+looks at the answer, so the answer is read here. Key, secret and signature are handed to nobody:
+an answer to `auth` ends here, and a text that repeats any of them is handed on without it.
 """
 
 from __future__ import annotations
 
+import json
 import logging
-import socket
+import re
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 from uuid import uuid4
 
 import orjson
 import websocket
-from pybit.unified_trading import WebSocket
 
-from marketdata.bybit.environments import Endpoints, Environment
-from marketdata.bybit.errors import ExchangeUnavailable
+from marketdata.bybit.constants import PRIVATE_TOPICS
+from marketdata.bybit.environments import Endpoints, Environment, checked_url
+from marketdata.bybit.error_table import NO_CODE, harmless
+from marketdata.bybit.errors import AuthenticationFailed, ExchangeUnavailable
+from marketdata.bybit.ws_stream import CLOSE_SECONDS, Stream
 
 logger = logging.getLogger(__name__)
 
 # Bybit's own largest frames (1024 trades) stay under 300 kB.
 MAX_FRAME_CHARACTERS = 4 * 1024 * 1024
 ACKNOWLEDGE_SECONDS = 10.0
-CLOSE_SECONDS = 5.0
+AUTHENTICATE_SECONDS = 10.0
+# How long the exchange may take a signed auth request for good. pybit's one second refuses a
+# machine whose clock is that much behind, or whose connection is slow.
+AUTH_EXPIRE_SECONDS = 10
+
+HIDDEN = "(hidden)"
+# No key is shorter; a shorter word of a test's might be part of any message.
+SHORTEST_SECRET = 8
+_is_signature = re.compile(r"[0-9A-Fa-f]{64}")
 
 
 @dataclass
@@ -45,6 +60,22 @@ class ConnectionState:
     reconnect_count: int = 0
 
 
+def parsed_json(text: str) -> Any:
+    """JSON, or what only the lenient parser takes: NaN and lone surrogates.
+
+    The row that holds such a thing is refused later, by itself; its neighbours are not. Raises
+    ValueError for what is no JSON at all.
+    """
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        strict = error.msg
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        raise ValueError(strict) from None
+
+
 class FrameHandler(Protocol):
     """Who is told of frames, on pybit's thread; it must not block."""
 
@@ -53,40 +84,6 @@ class FrameHandler(Protocol):
 
     def on_unreadable(self, text: str, reason: str, received_at: datetime) -> None:
         """Anything else that is not an answer to one of our requests."""
-
-
-class _Stream(WebSocket):  # type: ignore[misc]
-    """pybit's WebSocket with an endpoint of its own and raw text handed on."""
-
-    def __init__(
-        self, channel_type: str, *, url: str, on_text: Callable[[str], None], **options: Any
-    ) -> None:
-        self._url = url
-        self._on_text = on_text
-        self._socket: Any = None
-        super().__init__(channel_type, **options)
-
-    def _connect(self, url: str) -> None:
-        super()._connect(self._url or url)
-        self._socket = self.ws.sock.sock if self.ws.sock else None
-
-    def hang_up(self, timeout: float) -> None:
-        """Close the connection and wait for its thread.
-
-        pybit's `exit` alone leaves the thread waiting in `select` for as long as a ping may
-        take, and the socket to the garbage collector.
-        """
-        with suppress(OSError, AttributeError, websocket.WebSocketException):
-            self.ws.sock.send_close()
-        with suppress(OSError, AttributeError):
-            self._socket.shutdown(socket.SHUT_RDWR)
-        self.exit()
-        self.wst.join(timeout)
-        if self._socket is not None:
-            self._socket.close()
-
-    def _on_message(self, message: str) -> None:
-        self._on_text(message)
 
 
 @dataclass
@@ -98,39 +95,64 @@ class _Subscriptions:
     rejected: dict[str, str] = field(default_factory=dict)
 
 
-class PublicWebSocketClient:
-    """The trades and tickers of some symbols over one connection.
+class _AuthAnswer(NamedTuple):
+    """What the exchange thinks of the key; its own text may repeat it, so little is kept."""
+
+    accepted: bool
+    code: int
+    words: str
+
+    @classmethod
+    def read(cls, message: Mapping[str, Any]) -> _AuthAnswer:
+        code = message.get("retCode")
+        words = harmless(message.get("ret_msg") or message.get("retMsg"))
+        return cls(
+            accepted=message.get("success") is True,
+            code=code if type(code) is int else NO_CODE,
+            words=words or "it did not say why",
+        )
+
+
+class WebSocketClient(ABC):
+    """One connection and its topics: connecting, subscribing, listening, and what is to be seen.
 
     Not reusable by two threads at once; `handler` is called on pybit's thread.
     """
 
+    kind: ClassVar[str]
+
     def __init__(
         self,
-        symbols: Iterable[str],
+        topics: Iterable[str],
         handler: FrameHandler,
         *,
         environment: Environment = Environment.TESTNET,
-        endpoints: Endpoints | None = None,
+        url: str = "",
         ping_interval: float = 20,
         ping_timeout: float = 10,
     ) -> None:
-        self.topics = [
-            f"{kind}.{symbol}" for symbol in symbols for kind in ("publicTrade", "tickers")
-        ]
+        self.topics = list(topics)
         self.state = ConnectionState()
         self._handler = handler
         self._environment = environment
-        self._url = (
-            (endpoints or Endpoints()).ws_public if environment == Environment.SANDBOX else ""
-        )
-        if environment == Environment.SANDBOX and not self._url:
-            raise ValueError("The sandbox environment needs BYBIT_WS_PUBLIC_URL.")
+        self._url = url
         self._ping = {"ping_interval": ping_interval, "ping_timeout": ping_timeout}
-        self._stream: _Stream | None = None
+        self._stream: Stream | None = None
         self._generation = 0
         self._subscriptions = _Subscriptions()
         self._answered = threading.Condition()
         self._heard_at = 0.0
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._environment} {self._url}".rstrip() + ">"
+
+    @abstractmethod
+    def _open(self, on_text: Callable[[str], None]) -> Stream:
+        """A new connection that hands on what it hears."""
+
+    @abstractmethod
+    def _prepare(self) -> None:
+        """What comes between connecting and subscribing."""
 
     @property
     def rejected_topics(self) -> Mapping[str, str]:
@@ -140,7 +162,8 @@ class PublicWebSocketClient:
     def connect(self) -> None:
         """Connect, subscribe and wait until each topic is answered.
 
-        Raises ExchangeUnavailable when the server does not answer, or refuses every topic.
+        Raises ExchangeUnavailable when the server does not answer, or refuses every topic, and
+        AuthenticationFailed when it does not accept the key.
         """
         if self.state.connected_at is not None:
             self.state.reconnect_count += 1
@@ -149,27 +172,26 @@ class PublicWebSocketClient:
         self._subscriptions = _Subscriptions()
         # Bounds every read and write of a socket whose other end is gone.
         websocket.setdefaulttimeout(self._ping["ping_timeout"])
+        self._heard_at = time.monotonic()
         try:
-            self._stream = _Stream(
-                "linear",
-                url=self._url,
-                on_text=lambda text: self._on_text(generation, text),
-                # pybit reads mainnet's public streams for demo accounts too: they share them.
-                testnet=self._environment == Environment.TESTNET,
-                restart_on_error=False,
-                retries=2,
-                **self._ping,
-            )
-            self._heard_at = time.monotonic()
+            self._stream = self._open(lambda text: self._on_text(generation, text))
+            self._prepare()
             self._request("subscribe", self.topics)
             self._await(ACKNOWLEDGE_SECONDS, self._all_answered)
             if not self._subscriptions.active:
                 reasons = "; ".join(sorted(set(self._subscriptions.rejected.values())))
                 raise ExchangeUnavailable(f"every topic was refused: {reasons}")
-        except (websocket.WebSocketException, OSError, ExchangeUnavailable) as error:
+        except AuthenticationFailed:
             self.disconnect()
-            raise ExchangeUnavailable(f"no public stream: {error}") from None
-        self.state.connected_at = datetime.now(UTC)
+            raise
+        except (websocket.WebSocketException, OSError, ExchangeUnavailable) as error:
+            problem = self._without_secrets(str(error))
+        else:
+            self.state.connected_at = datetime.now(UTC)
+            return
+        # Not within the handler: the error's frames, pybit's among them, know what was signed.
+        self.disconnect()
+        raise ExchangeUnavailable(f"no {self.kind} stream: {problem}")
 
     def is_connected(self) -> bool:
         """Whether the socket is open; a dead one may look open until a ping goes unanswered."""
@@ -218,10 +240,14 @@ class PublicWebSocketClient:
     def _await(self, timeout: float, done: Callable[[], bool]) -> None:
         deadline = time.monotonic() + timeout
         with self._answered:
-            while not done():
+            while True:
+                # Asked first: the last words of a connection count, though it is gone by then.
+                is_connected = self.is_connected()
+                if done():
+                    return
                 if time.monotonic() >= deadline:
                     raise ExchangeUnavailable("requests were not answered in time")
-                if not self.is_connected():
+                if not is_connected:
                     raise ExchangeUnavailable("the connection was lost before all was answered")
                 self._answered.wait(0.1)
 
@@ -231,28 +257,44 @@ class PublicWebSocketClient:
         self._heard_at = time.monotonic()
         received_at = datetime.now(UTC)
         self.state.last_message_ts = received_at
+        text = self._without_secrets(text)
         try:
             self._dispatch(text, received_at)
         except Exception:  # whatever is raised here would end pybit's thread without a word
             logger.exception("a frame could not be handled")
-            self._handler.on_unreadable(text, "it could not be handled", received_at)
+            self._unreadable(text, "it could not be handled", received_at)
 
     def _dispatch(self, text: str, received_at: datetime) -> None:
         if len(text) > MAX_FRAME_CHARACTERS:
             reason = f"a frame of {len(text)} characters; the limit is {MAX_FRAME_CHARACTERS}"
-            self._handler.on_unreadable(text, reason, received_at)
+            self._unreadable(text, reason, received_at)
             return
         try:
-            message = orjson.loads(text)
-        except orjson.JSONDecodeError as error:
-            self._handler.on_unreadable(text, f"not JSON: {error.msg}", received_at)
+            message = parsed_json(text)
+        except ValueError as error:
+            self._unreadable(text, f"not JSON: {error}", received_at)
             return
         if not isinstance(message, dict):
-            self._handler.on_unreadable(text, "not a JSON object", received_at)
+            self._unreadable(text, "not a JSON object", received_at)
+        elif self._is_private_answer(message):
+            return
         elif "topic" in message:
             self._handler.on_message(message, text, received_at)
         elif not self._is_answer(message):
-            self._handler.on_unreadable(text, "neither data nor an answer", received_at)
+            self._unreadable(text, "neither data nor an answer", received_at)
+
+    def _on_garbled(self, reason: str) -> None:
+        self._unreadable("", self._without_secrets(reason), datetime.now(UTC))
+
+    def _unreadable(self, text: str, reason: str, received_at: datetime) -> None:
+        self._handler.on_unreadable(text, reason, received_at)
+
+    def _without_secrets(self, text: str) -> str:
+        return text
+
+    def _is_private_answer(self, message: dict[str, Any]) -> bool:
+        """Whether this is an answer that nobody else may see."""
+        return False
 
     def _is_answer(self, message: dict[str, Any]) -> bool:
         if message.get("op") == "pong" or message.get("ret_msg") == "pong":
@@ -271,3 +313,135 @@ class PublicWebSocketClient:
                 logger.warning("the exchange refused %s: %s", topic, known.rejected[topic])
             self._answered.notify_all()
             return True
+
+
+class PublicWebSocketClient(WebSocketClient):
+    """The trades and tickers of some symbols over one connection."""
+
+    kind = "public"
+
+    def __init__(
+        self,
+        symbols: Iterable[str],
+        handler: FrameHandler,
+        *,
+        environment: Environment = Environment.TESTNET,
+        endpoints: Endpoints | None = None,
+        ping_interval: float = 20,
+        ping_timeout: float = 10,
+    ) -> None:
+        url = (endpoints or Endpoints()).ws_public if environment == Environment.SANDBOX else ""
+        if environment == Environment.SANDBOX and not url:
+            raise ValueError("The sandbox environment needs BYBIT_WS_PUBLIC_URL.")
+        super().__init__(
+            [f"{kind}.{symbol}" for symbol in symbols for kind in ("publicTrade", "tickers")],
+            handler,
+            environment=environment,
+            url=url,
+            ping_interval=ping_interval,
+            ping_timeout=ping_timeout,
+        )
+
+    def _open(self, on_text: Callable[[str], None]) -> Stream:
+        return Stream(
+            "linear",
+            url=self._url,
+            on_text=on_text,
+            on_garbled=self._on_garbled,
+            # pybit reads mainnet's public streams for demo accounts too: they share them.
+            testnet=self._environment == Environment.TESTNET,
+            restart_on_error=False,
+            retries=2,
+            **self._ping,
+        )
+
+    def _prepare(self) -> None:
+        """Nothing: whoever has connected may subscribe."""
+
+
+class PrivateWebSocketClient(WebSocketClient):
+    """One account's executions, orders, positions and wallet over one connection.
+
+    Nothing is sent at the beginning: the state of things is read from REST. Silence is normal,
+    and answers to pings break it, so `silent_seconds` says as much here as on a public one.
+    """
+
+    kind = "private"
+
+    def __init__(
+        self,
+        api_key: str,
+        api_secret: str,
+        handler: FrameHandler,
+        *,
+        environment: Environment = Environment.TESTNET,
+        endpoints: Endpoints | None = None,
+        ping_interval: float = 20,
+        ping_timeout: float = 10,
+    ) -> None:
+        if not (api_key and api_secret):
+            raise ValueError("A private connection needs a key and its secret.")
+        url = ""
+        if environment == Environment.SANDBOX:
+            url = (endpoints or Endpoints()).ws_private
+            if not url:
+                raise ValueError("The sandbox environment needs BYBIT_WS_PRIVATE_URL.")
+            url = checked_url(url, "BYBIT_WS_PRIVATE_URL", {"ws", "wss"})
+        super().__init__(
+            PRIVATE_TOPICS,
+            handler,
+            environment=environment,
+            url=url,
+            ping_interval=ping_interval,
+            ping_timeout=ping_timeout,
+        )
+        self._api_key = api_key
+        self._api_secret = api_secret
+        self._auth_answer: _AuthAnswer | None = None
+
+    def _open(self, on_text: Callable[[str], None]) -> Stream:
+        self._auth_answer = None
+        return Stream(
+            "private",
+            url=self._url,
+            on_text=on_text,
+            on_garbled=self._on_garbled,
+            testnet=self._environment == Environment.TESTNET,
+            demo=self._environment == Environment.DEMO,
+            api_key=self._api_key,
+            api_secret=self._api_secret,
+            private_auth_expire=AUTH_EXPIRE_SECONDS,
+            restart_on_error=False,
+            retries=2,
+            **self._ping,
+        )
+
+    def _prepare(self) -> None:
+        """Wait until the exchange has taken the key, which pybit sent while connecting."""
+        self._await(AUTHENTICATE_SECONDS, lambda: self._auth_answer is not None)
+        answer = self._auth_answer
+        if answer is not None and not answer.accepted:
+            raise AuthenticationFailed(
+                f"The exchange refused the key: {answer.words}", code=answer.code
+            )
+
+    def _is_private_answer(self, message: dict[str, Any]) -> bool:
+        if message.get("op") != "auth":
+            return False
+        with self._answered:
+            self._auth_answer = _AuthAnswer.read(message)
+            self._answered.notify_all()
+        return True
+
+    def _without_secrets(self, text: str) -> str:
+        for secret in (self._api_key, self._api_secret):
+            if len(secret) >= SHORTEST_SECRET and secret in text:
+                text = text.replace(secret, HIDDEN)
+        return text
+
+    def _on_garbled(self, reason: str) -> None:
+        self._unreadable("", self._without_secrets(reason), datetime.now(UTC))
+
+    def _unreadable(self, text: str, reason: str, received_at: datetime) -> None:
+        # The exchange repeats what it could not decode, and that may be the auth request.
+        super()._unreadable(_is_signature.sub(HIDDEN, text), reason, received_at)

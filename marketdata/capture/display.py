@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from marketdata.capture.service import CaptureReport, CaptureService, StreamStatus
+from marketdata.capture.report import CaptureReport, StreamStatus
+from marketdata.capture.service import CaptureService
 
 PLAIN_SECONDS = 10.0
 COLUMNS = ("received", "stored", "duplicate", "conflated", "quarantined", "buffered")
@@ -52,7 +53,7 @@ def status_table(streams: list[StreamStatus]) -> Table:
     for status in streams:
         counts = [f"{status.counts[name]:,}" for name in COLUMNS]
         table.add_row(
-            status.stream, *counts, _seconds(status.lag_seconds), _seconds(status.silent_seconds)
+            status.name, *counts, _seconds(status.lag_seconds), _seconds(status.silent_seconds)
         )
     return table
 
@@ -62,8 +63,9 @@ def report_text(report: CaptureReport) -> str:
     lines = [f"Captured for {report.seconds:.1f} s."]
     for status in report.streams:
         counts = ", ".join(f"{name} {status.counts[name]:,}" for name in COLUMNS)
-        lines.append(f"  {status.stream}: {counts}")
+        lines.append(f"  {status.name}: {counts}")
     lines.append(f"  gaps {report.gaps}, reconnects {report.reconnects}")
+    lines += [f"  account {name} is set aside: {why}" for name, why in report.set_aside.items()]
     if not report.violations:
         lines.append("Every row that arrived is accounted for.")
     lines += [f"PROBLEM: {problem}" for problem in (*report.violations, *report.problems)]
@@ -75,7 +77,7 @@ def _print_lines(console: Console, streams: list[StreamStatus]) -> None:
         counts = " ".join(f"{name}={status.counts[name]}" for name in COLUMNS)
         lag, silent = _seconds(status.lag_seconds), _seconds(status.silent_seconds)
         console.print(
-            f"{status.stream} {counts} lag={lag} silent={silent}", highlight=False, soft_wrap=True
+            f"{status.name} {counts} lag={lag} silent={silent}", highlight=False, soft_wrap=True
         )
 
 

@@ -1,4 +1,4 @@
-"""Gaps: from the last row before an outage to the first row after it, per stream and symbol.
+"""Gaps: from the last row before an outage to the first row after it, per symbol or account.
 
 Rows are noted on socket threads, in memory; the database is written by `persist`, which
 whoever runs capture calls. What is not written when a process dies is covered by the gap that
@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
+from uuid import UUID
 
 from django.db import transaction
 
@@ -19,10 +20,11 @@ from marketdata.models import CaptureGap
 
 
 class Feed(NamedTuple):
-    """One public stream of one symbol."""
+    """One stream of one symbol, or of one account where it is private."""
 
     stream: str
-    symbol: str
+    symbol: str = ""
+    account_id: UUID | None = None
 
 
 @dataclass
@@ -39,7 +41,7 @@ class OpenGap:
 
 
 class GapBook:
-    """Opens and closes the gaps of public streams."""
+    """Opens and closes the gaps of streams."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -47,6 +49,19 @@ class GapBook:
         self._open: dict[Feed, OpenGap] = {}
         self._ended: list[OpenGap] = []
         self.opened = 0
+
+    def resume(self, feeds: Iterable[Feed]) -> None:
+        """Take over the gaps of `feeds` that a capture which died has left without an end."""
+        wanted = set(feeds)
+        for row in CaptureGap.objects.filter(ended_at=None).order_by("-started_at"):
+            feed = Feed(row.stream, row.symbol, row.account_id)
+            if feed in wanted:
+                outages = int(row.evidence.get("outages", 1))
+                with self._lock:
+                    # The oldest of several covers them all; it is the last one read.
+                    self._open[feed] = OpenGap(
+                        feed, row.started_at, row.reason, outages, pk=row.pk, changed=False
+                    )
 
     def note_rows(self, feed: Feed, first_at: datetime, last_at: datetime) -> None:
         """Rows of `feed` arrived: they end its gap, and the next one would begin after them."""
@@ -77,14 +92,16 @@ class GapBook:
                 self._open[feed] = OpenGap(feed, started_at, reason[:200])
                 self.opened += 1
 
-    def end_all(self, at: datetime) -> None:
-        """End what is still open: capture stops, and vouches for nothing up to `at`."""
+    def end(self, at: datetime, feeds: Iterable[Feed] | None = None) -> None:
+        """End what is open of `feeds`, or all: capture of them stops, and vouches for nothing
+        up to `at`."""
         with self._lock:
-            for gap in self._open.values():
-                gap.ended_at = max(at, gap.started_at)
-                gap.changed = True
-                self._ended.append(gap)
-            self._open.clear()
+            for feed in list(self._open) if feeds is None else list(feeds):
+                gap = self._open.pop(feed, None)
+                if gap is not None:
+                    gap.ended_at = max(at, gap.started_at)
+                    gap.changed = True
+                    self._ended.append(gap)
 
     def persist(self) -> None:
         """Write what changed. On a database error nothing is forgotten, and it is raised."""
@@ -106,6 +123,7 @@ class GapBook:
             pk=gap.pk,
             stream=gap.feed.stream,
             symbol=gap.feed.symbol,
+            account_id=gap.feed.account_id,
             started_at=gap.started_at,
             ended_at=ended_at,
             reason=gap.reason,

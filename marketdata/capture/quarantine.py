@@ -11,6 +11,7 @@ from uuid import UUID
 
 from django.db import models, transaction
 
+from accounts.models import BybitAccount
 from marketdata.bybit.records import Reject
 from marketdata.capture.tally import StreamKey, Tally
 from marketdata.models import QuarantinedMessage
@@ -19,6 +20,7 @@ logger = logging.getLogger(__name__)
 
 MAX_RAW_CHARACTERS = 65_536
 CAPACITY_MESSAGES = 20_000
+CHUNK_MESSAGES = 500
 LOG_EACH = 10
 LOG_EVERY = 1000
 
@@ -54,22 +56,32 @@ class Quarantine:
         """Whether more messages wait than capture may hold."""
         return len(self._waiting) > self._capacity
 
-    def add(self, key: StreamKey, reject: Reject, *, received: bool = True) -> None:
-        """Count and keep `reject`; `received` says that no writer has counted the row before."""
+    def add(self, key: StreamKey, reject: Reject, *, received: bool = True, rows: int = 1) -> None:
+        """Count and keep `reject`, which stands for so many rows.
+
+        `received` says that no writer has counted them before.
+        """
         topic, reason = storable(reject.topic)[:100], storable(reject.reason)[:200]
         now = datetime.now(UTC)
         digest = hashlib.sha256(
             "\0".join((str(key.account_id), topic, reason, reject.raw)).encode(errors="replace")
         ).hexdigest()
         with self._tally.lock:
-            self._tally.add(key, received=int(received), quarantined=1)
+            self._tally.add(key, received=rows * received, quarantined=rows)
             kept = self._waiting.get(digest)
             if kept is None:
                 self._waiting[digest] = Kept(
-                    key.account_id, topic, reason, shortened(storable(reject.raw)), digest, now, now
+                    key.account_id,
+                    topic,
+                    reason,
+                    shortened(storable(reject.raw)),
+                    digest,
+                    now,
+                    now,
+                    rows,
                 )
             else:
-                kept.count += 1
+                kept.count += rows
                 kept.last_seen = now
             self._seen += 1
             seen = self._seen
@@ -90,11 +102,16 @@ class Quarantine:
             raise
 
     def _store(self, batch: Sequence[Kept]) -> None:
-        known = set(
-            QuarantinedMessage.objects.filter(
-                digest__in=[kept.digest for kept in batch]
-            ).values_list("digest", flat=True)
-        )
+        self._disown(batch)
+        known: set[str] = set()
+        # SQLite takes a bounded number of variables in one statement.
+        for start in range(0, len(batch), CHUNK_MESSAGES):
+            digests = [kept.digest for kept in batch[start : start + CHUNK_MESSAGES]]
+            known.update(
+                QuarantinedMessage.objects.filter(digest__in=digests).values_list(
+                    "digest", flat=True
+                )
+            )
         QuarantinedMessage.objects.bulk_create(
             QuarantinedMessage(**vars(kept)) for kept in batch if kept.digest not in known
         )
@@ -103,6 +120,16 @@ class Quarantine:
                 QuarantinedMessage.objects.filter(digest=kept.digest).update(
                     count=models.F("count") + kept.count, last_seen=kept.last_seen
                 )
+
+    def _disown(self, batch: Sequence[Kept]) -> None:
+        """Of an account that was deleted meanwhile, keep the reason and nothing of its own."""
+        named = {kept.account_id for kept in batch if kept.account_id is not None}
+        there = set(
+            BybitAccount.objects.unscoped().filter(pk__in=named).values_list("pk", flat=True)
+        )
+        for kept in batch:
+            if kept.account_id is not None and kept.account_id not in there:
+                kept.account_id, kept.raw_text = None, ""
 
     def _take_back(self, batch: dict[str, Kept]) -> None:
         with self._tally.lock:

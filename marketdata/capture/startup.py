@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Sequence
 from contextlib import closing
 
@@ -19,6 +20,7 @@ from marketdata.models import EnvironmentStamp, Instrument
 logger = logging.getLogger(__name__)
 
 ALL_SYMBOLS = "ALL"
+SYMBOL = re.compile(r"[A-Z0-9-]{2,32}")
 # SQLite stores a decimal as a double; PostgreSQL as it is.
 EXACT_DIGITS = {"sqlite": 15, "postgresql": 30}
 
@@ -90,6 +92,8 @@ def resolve_symbols(
             "No symbols to capture: set EVENTSAVER_SYMBOLS or pass --symbols, for example "
             "BTCUSDT,ETHUSDT, or ALL."
         )
+    if odd := [symbol for symbol in symbols if not SYMBOL.fullmatch(symbol)]:
+        raise ConfigurationError(f"{odd[0]!r} is no symbol; write for example BTCUSDT,ETHUSDT.")
     try:
         with closing(BybitRestClient(environment=environment, endpoints=endpoints)) as client:
             instruments = client.get_instruments()

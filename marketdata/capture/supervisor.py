@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -18,6 +18,8 @@ logger = logging.getLogger(__name__)
 POLL_SECONDS = 0.2
 # Pongs alone arrive every 20 s on a healthy connection.
 SILENCE_SECONDS = 45.0
+# An exchange that said no to a key will say it again; a new key gets a new supervisor anyway.
+REFUSED_SECONDS = 300.0
 # A connection that lived this long was good: the next failure starts from the first delay.
 STEADY_SECONDS = 30.0
 
@@ -27,6 +29,8 @@ class Client(Protocol):
 
     state: ConnectionState
 
+    @property
+    def rejected_topics(self) -> Mapping[str, str]: ...
     def connect(self) -> None: ...
     def disconnect(self) -> None: ...
     def unsubscribe(self, timeout: float = ...) -> None: ...
@@ -42,21 +46,25 @@ class Supervisor:
         name: str,
         client: Client,
         gaps: GapBook,
-        feeds: list[Feed],
+        feeds: Mapping[str, Feed],
         *,
         on_connecting: Callable[[], None],
         first_delay: float,
         longest_delay: float,
+        refused_delay: float = REFUSED_SECONDS,
     ) -> None:
         self.name = name
         self.client = client
         self._gaps, self._feeds = gaps, feeds
         self._on_connecting = on_connecting
         self._first_delay, self._longest_delay = first_delay, longest_delay
+        self._refused_delay = refused_delay
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"{name}-supervisor", daemon=True)
         self.connected = threading.Event()
         self.error: BaseException | None = None
+        # Why the exchange will not have us, empty while it does or merely cannot be reached.
+        self.refusal = ""
 
     def start(self) -> None:
         """Begin to connect, on a thread of its own."""
@@ -85,8 +93,9 @@ class Supervisor:
                 if self._stopping.is_set():
                     break
                 delay = self._first_delay if lived >= STEADY_SECONDS else delay
+                pause = self._refused_delay if self.refusal else delay
                 # Jitter, so that connections which fell together do not return together.
-                self._stopping.wait(delay * random.uniform(0.5, 1.0))  # noqa: S311
+                self._stopping.wait(pause * random.uniform(0.5, 1.0))  # noqa: S311
                 delay = min(delay * 2, self._longest_delay)
         except BaseException as error:
             self.error = error
@@ -102,10 +111,16 @@ class Supervisor:
             self.client.connect()
         except BybitError as error:
             logger.warning("%s: %s", self.name, error)
-            self._gaps.open(self._feeds, str(error), began)
+            self.refusal = "" if error.retryable else str(error)
+            self._gaps.open(self._feeds.values(), str(error), began)
             return 0.0
+        self.refusal = ""
         connected_at = datetime.now(UTC)
         logger.info("%s: connected", self.name)
+        refused = self.client.rejected_topics
+        if refused:
+            feeds = [feed for topic, feed in self._feeds.items() if topic in refused]
+            self._gaps.open(feeds, f"refused: {'; '.join(sorted(set(refused.values())))}", began)
         self.connected.set()
         reason = self._watch()
         self.connected.clear()
@@ -115,7 +130,7 @@ class Supervisor:
         self.client.disconnect()
         if reason:
             logger.warning("%s: %s", self.name, reason)
-            self._gaps.open(self._feeds, reason, connected_at)
+            self._gaps.open(self._feeds.values(), reason, connected_at)
         return (datetime.now(UTC) - connected_at).total_seconds()
 
     def _watch(self) -> str:

@@ -11,13 +11,15 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import InvalidOperation
 from typing import Any, ClassVar, Generic, TypeVar
+from uuid import UUID
 
-from django.core.exceptions import ValidationError
+from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.db import (
     DataError,
     IntegrityError,
@@ -27,11 +29,11 @@ from django.db import (
     models,
 )
 
-from marketdata.bybit.records import Reject, TickerRecord, TradeRecord
+from marketdata.bybit.records import Reject
 from marketdata.capture.buffer import Buffer
 from marketdata.capture.quarantine import Quarantine
 from marketdata.capture.tally import StreamKey, Tally
-from marketdata.models import PublicTrade, Stream, TickerSnapshot
+from marketdata.models import Stream
 
 logger = logging.getLogger(__name__)
 
@@ -41,12 +43,16 @@ Record = TypeVar("Record", bound=tuple[Any, ...])
 TRANSIENT = (OperationalError, InterfaceError)
 # The batch holds a row that will never pass.
 PERMANENT = (
-    DataError, IntegrityError, ValidationError, InvalidOperation, UnicodeError, ValueError, TypeError,
-    OverflowError,
+    DataError, IntegrityError, ObjectDoesNotExist, ValidationError, InvalidOperation, UnicodeError,
+    ValueError, TypeError, OverflowError,
 )  # fmt: skip
 MAX_BATCH_ROWS = 5000
+CONFLICT = "conflict: its key is stored with other content"
 CAPACITY_ROWS = 500_000
 RETRY_SECONDS = (0.2, 5.0)
+# How long one attempt may wait for another's lock, and what a thread may need beyond its time.
+LOCK_SECONDS = 3.0
+GRACE_SECONDS = LOCK_SECONDS + 1.0
 
 
 class DatabaseUnavailable(Exception):
@@ -58,9 +64,18 @@ class Outcome:
     """What became of a batch, in rows."""
 
     stored: int = 0
+    updated: int = 0
     duplicate: int = 0
     conflated: int = 0
     rejects: list[Reject] = field(default_factory=list)
+
+    @property
+    def columns(self) -> dict[str, int]:
+        """The rows that are settled; rejects are settled by quarantine."""
+        return {name: rows for name, rows in vars(self).items() if name != "rejects"}
+
+    def __add__(self, other: Outcome) -> Outcome:
+        return Outcome(**{name: rows + getattr(other, name) for name, rows in vars(self).items()})
 
 
 class Writer(Generic[Record]):
@@ -85,30 +100,34 @@ class Writer(Generic[Record]):
         flush_interval: float = 5.0,
         capacity: int = CAPACITY_ROWS,
     ) -> None:
-        self.key = StreamKey(self.stream)
-        self.buffer: Buffer[Record] = Buffer(capacity)
-        self.lag_seconds: float | None = None
+        self.buffer: Buffer[StreamKey, Record] = Buffer(capacity)
+        self.lag_seconds: dict[StreamKey, float] = {}
         self.error: BaseException | None = None
         self._tally, self._quarantine = tally, quarantine
         self._batch_size, self._flush_interval = batch_size, flush_interval
-        self._in_flight = 0
+        self._in_flight: dict[StreamKey, int] = {}
         self._stopping, self._never = threading.Event(), threading.Event()
         self._give_up_at = float("inf")
         self._flushing = threading.Lock()
         self._thread: threading.Thread | None = None
         tally.watch(self.pending)
 
-    def write(self, records: Sequence[Record]) -> None:
+    def key(self, account_id: UUID | None = None) -> StreamKey:
+        """The books' name of this stream, of an account where it is private."""
+        return StreamKey(self.stream, account_id)
+
+    def write(self, records: Sequence[Record], account_id: UUID | None = None) -> None:
         """Take `records`; they are stored later, in order."""
         if not records:
             return
+        key = self.key(account_id)
         with self._tally.lock:
-            self._tally.add(self.key, received=len(records))
-            self.buffer.put(records)
+            self._tally.add(key, received=len(records))
+            self.buffer.put(key, records)
 
     def pending(self) -> dict[StreamKey, int]:
         """Rows taken and not settled."""
-        return {self.key: len(self.buffer) + self._in_flight}
+        return dict(Counter(self.buffer.sizes()) + Counter(self._in_flight))
 
     def flush(self) -> None:
         """Store everything that waits. Raises DatabaseUnavailable when told to stop meanwhile."""
@@ -127,16 +146,20 @@ class Writer(Generic[Record]):
         """Whether the writer's thread runs."""
         return self._thread is not None and self._thread.is_alive()
 
+    def request_stop(self, timeout: float) -> None:
+        """Begin to stop: what waits is stored, attempts end after `timeout` seconds."""
+        self._give_up_at = time.monotonic() + timeout
+        self._stopping.set()
+        self.buffer.wake()
+
     def stop(self, timeout: float = 30.0) -> None:
         """Store what waits and end the thread; after `timeout` seconds rows stay behind.
 
         Raises DatabaseUnavailable when rows stayed behind.
         """
-        self._give_up_at = time.monotonic() + timeout
-        self._stopping.set()
-        self.buffer.wake()
+        self.request_stop(timeout)
         if self._thread is not None:
-            self._thread.join(timeout + 5)
+            self._thread.join(timeout + GRACE_SECONDS)
         left = sum(self.pending().values())
         if left:
             raise DatabaseUnavailable(f"{left} rows of {self.stream} could not be stored")
@@ -163,33 +186,30 @@ class Writer(Generic[Record]):
 
     def _store_next(self) -> bool:
         with self._tally.lock:
-            batch = self.buffer.take(MAX_BATCH_ROWS)
-            self._in_flight = len(batch)
-        if not batch:
-            return False
-        outcome = self._store(batch)
+            taken = self.buffer.take(MAX_BATCH_ROWS)
+            if taken is None:
+                return False
+            key, batch = taken
+            self._in_flight = {key: len(batch)}
+        outcome = self._store(key, batch)
         with self._tally.lock:
-            self._in_flight = 0
-            self._tally.add(
-                self.key,
-                stored=outcome.stored,
-                duplicate=outcome.duplicate,
-                conflated=outcome.conflated,
-            )
+            self._in_flight = {}
+            self._tally.add(key, **outcome.columns)
             for reject in outcome.rejects:
-                self._quarantine.add(self.key, reject, received=False)
+                self._quarantine.add(key, reject, received=False)
         # The row that waited longest: from the exchange's clock to the commit.
         oldest: datetime = batch[0].exchange_ts  # type: ignore[attr-defined]
-        self.lag_seconds = (datetime.now(UTC) - oldest).total_seconds()
+        self.lag_seconds[key] = (datetime.now(UTC) - oldest).total_seconds()
         return True
 
-    def _store(self, batch: list[Record]) -> Outcome:
+    def _store(self, key: StreamKey, batch: list[Record]) -> Outcome:
         """Store `batch`, however long the database is away."""
         pause, longest = RETRY_SECONDS
         away_since: float | None = None
         while True:
             try:
-                outcome = self._store_or_split(batch)
+                be_impatient()
+                outcome = self._store_or_split(key, batch)
             except TRANSIENT as error:
                 connection.close()
                 if away_since is None:
@@ -211,50 +231,51 @@ class Writer(Generic[Record]):
                 )
             return outcome
 
-    def _store_or_split(self, batch: list[Record]) -> Outcome:
+    def _store_or_split(self, key: StreamKey, batch: list[Record]) -> Outcome:
         try:
-            return self._insert(batch)
+            return self._insert(key, batch)
         except PERMANENT as error:
             if len(batch) == 1:
-                return Outcome(
-                    rejects=[
-                        self._reject(batch[0], f"the database refused it: {_first_line(error)}")
-                    ]
-                )
+                reason = f"the database refused it: {_first_line(error)}"
+                return Outcome(rejects=[self._reject(batch[0], reason)])
         middle = len(batch) // 2
-        first, second = self._store_or_split(batch[:middle]), self._store_or_split(batch[middle:])
-        return Outcome(
-            first.stored + second.stored,
-            first.duplicate + second.duplicate,
-            first.conflated + second.conflated,
-            first.rejects + second.rejects,
-        )
+        first = self._store_or_split(key, batch[:middle])
+        return first + self._store_or_split(key, batch[middle:])
 
-    def _insert(self, batch: list[Record]) -> Outcome:
-        # The leading None is the primary key: positional construction is the fast one.
-        stored = self.model._default_manager.bulk_insert([self.model(None, *row) for row in batch])  # type: ignore[attr-defined]
+    def _insert(self, key: StreamKey, batch: list[Record]) -> Outcome:
+        stored = self.table.bulk_insert(self._rows(key, batch))
         if stored == len(batch):
             return Outcome(stored=stored)
-        return self._settle(batch, stored)
+        return self._settle(key, batch, stored)
 
-    def _settle(self, batch: list[Record], stored: int) -> Outcome:
+    @property
+    def table(self) -> Any:
+        """The model's manager, which is a fact's."""
+        return self.model._default_manager
+
+    def _rows(self, key: StreamKey, batch: list[Record]) -> list[models.Model]:
+        # The leading None is the primary key: positional construction is the fast one.
+        return [self.model(None, *row) for row in batch]
+
+    def _settle(self, key: StreamKey, batch: list[Record], stored: int) -> Outcome:
         """Tell duplicates from conflicts by what the table now holds."""
-        table = self._read_back(batch)
+        table = self._read_back(key, batch)
         conflicts = [row for row in batch if not self._agrees(row, table.get(self._identity(row)))]
         duplicate = len(batch) - stored - len(conflicts)
-        rejects = [
-            self._reject(row, "conflict: its key is stored with other content") for row in conflicts
-        ]
+        rejects = [self._reject(row, CONFLICT) for row in conflicts]
         return Outcome(stored=stored, duplicate=duplicate, rejects=rejects)
 
-    def _read_back(self, batch: list[Record]) -> dict[tuple[Any, ...], dict[str, Any]]:
-        key_filter = {
-            f"{name}__in": {getattr(row, name) for row in batch} for name in self.key_fields
-        }
-        rows = self.model._default_manager.filter(**key_filter).values(
-            *self.key_fields, *self.figure_fields
-        )
-        return {tuple(row[name] for name in self.key_fields): row for row in rows}
+    def _read_back(
+        self, key: StreamKey, batch: list[Record]
+    ) -> dict[tuple[Any, ...], dict[str, Any]]:
+        wanted = {f"{name}__in": {getattr(row, name) for row in batch} for name in self.key_fields}
+        if key.account_id is not None:
+            wanted["account"] = key.account_id  # type: ignore[assignment]
+        rows = self.table.filter(**wanted).values("pk", *self.key_fields, *self.figure_fields)
+        # The filter names each part of the keys apart, so it finds rows of other keys as well.
+        keys = {self._identity(row) for row in batch}
+        found = {tuple(row[name] for name in self.key_fields): row for row in rows}
+        return {key: row for key, row in found.items() if key in keys}
 
     def _identity(self, row: Record) -> tuple[Any, ...]:
         return tuple(getattr(row, name) for name in self.key_fields)
@@ -270,77 +291,16 @@ class Writer(Generic[Record]):
         return Reject(self.topic, reason, repr(row))
 
 
-class TradeWriter(Writer[TradeRecord]):
-    """Public trades."""
+def be_impatient() -> None:
+    """Wait for a lock for a short time only: capture tries again by itself, and may have to stop.
 
-    stream = Stream.TRADES
-    model = PublicTrade
-    topic = "publicTrade"
-    key_fields = ("symbol", "exchange_ts", "trade_id")
-    figure_fields = ("side", "price", "size", "is_block_trade", "is_rpi", "sequence")
-
-
-class TickerWriter(Writer[TickerRecord]):
-    """Tickers: the last state of each interval of exchange time; 0 ms keeps every state."""
-
-    stream = Stream.TICKERS
-    model = TickerSnapshot
-    topic = "tickers"
-    key_fields = ("symbol", "exchange_ts")
-    figure_fields = (
-        "last_price", "mark_price", "index_price", "bid1_price", "bid1_size", "ask1_price",
-        "ask1_size", "funding_rate", "next_funding_time", "open_interest",
-    )  # fmt: skip
-
-    def __init__(self, *args: Any, interval_ms: int = 1000, **kwargs: Any) -> None:
-        self._interval_ms = interval_ms
-        self._held: dict[str, TickerRecord] = {}
-        super().__init__(*args, **kwargs)
-
-    def write(self, records: Sequence[TickerRecord]) -> None:
-        """Take `records`; of each symbol the newest is held back while its interval lasts."""
-        if not self._interval_ms:
-            super().write(records)
-            return
-        with self._tally.lock:
-            for record in records:
-                held = self._held.get(record.symbol)
-                self._held[record.symbol] = record
-                self._tally.add(self.key, received=1)
-                if held is not None and self._interval_of(held) == self._interval_of(record):
-                    self._tally.add(self.key, conflated=1)
-                elif held is not None:
-                    self.buffer.put([held])
-
-    def pending(self) -> dict[StreamKey, int]:
-        """Rows taken and not settled, held ones included."""
-        return {self.key: super().pending()[self.key] + len(self._held)}
-
-    def _ripen(self, *, everything: bool) -> None:
-        """Hand on held states whose interval is over, so that a quiet symbol is stored too."""
-        now = datetime.now(UTC)
-        with self._tally.lock:
-            ripe = [
-                symbol
-                for symbol, record in self._held.items()
-                if everything or (now - record.local_ts).total_seconds() * 1000 >= self._interval_ms
-            ]
-            self.buffer.put([self._held.pop(symbol) for symbol in ripe])
-
-    def _interval_of(self, record: TickerRecord) -> int:
-        return int(record.exchange_ts.timestamp() * 1000) // self._interval_ms
-
-    def _settle(self, batch: list[TickerRecord], stored: int) -> Outcome:
-        """Two states of one time are conflated, not in conflict: a ticker has no identity."""
-        table = self._read_back(batch)
-        absent = [row for row in batch if self._identity(row) not in table]
-        agreeing = sum(self._agrees(row, table.get(self._identity(row))) for row in batch)
-        return Outcome(
-            stored=stored,
-            duplicate=agreeing - stored,
-            conflated=len(batch) - agreeing - len(absent),
-            rejects=[self._reject(row, "conflict: it was not stored") for row in absent],
-        )
+    For this thread's connection, until it is closed.
+    """
+    with connection.cursor() as cursor:
+        if connection.vendor == "sqlite":
+            cursor.execute(f"PRAGMA busy_timeout = {int(LOCK_SECONDS * 1000)}")
+        else:
+            cursor.execute(f"SET lock_timeout = {int(LOCK_SECONDS * 1000)}")
 
 
 def _first_line(error: BaseException) -> str:
@@ -351,10 +311,13 @@ def _first_line(error: BaseException) -> str:
 def stop_all(writers: Iterable[Writer[Any]], timeout: float) -> list[str]:
     """Stop `writers`; what stayed behind, in words."""
     deadline = time.monotonic() + timeout
+    stopping = list(writers)
+    for writer in stopping:
+        writer.request_stop(timeout)
     problems = []
-    for writer in writers:
+    for writer in stopping:
         try:
-            writer.stop(max(1.0, deadline - time.monotonic()))
+            writer.stop(max(0.0, deadline - time.monotonic()))
         except DatabaseUnavailable as error:
             problems.append(str(error))
     return problems

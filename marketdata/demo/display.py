@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from marketdata.demo.verdict import Verdict
+from marketdata.demo.result import Verdict
 
 
 def verdict_text(verdict: Verdict) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from decimal import Decimal
+from uuid import UUID
 
 from marketdata.bybit.records import TradeRecord
-from marketdata.capture.writers import TradeWriter
+from marketdata.capture.public_writers import TradeWriter
 
 ONE_IN = 10_000
 
@@ -40,12 +41,12 @@ def sabotaged_writer(way: str) -> type[TradeWriter]:
 
         _passed = 0
 
-        def write(self, records: Sequence[TradeRecord]) -> None:
+        def write(self, records: Sequence[TradeRecord], account_id: UUID | None = None) -> None:
             """Write `records`, some of them spoilt."""
             kept: list[TradeRecord] = []
             for record in records:
                 kept += spoil(record) if self._passed % ONE_IN == 0 else [record]
                 self._passed += 1
-            super().write(kept)
+            super().write(kept, account_id)
 
     return SabotagedTradeWriter

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from http.client import HTTPException
+from tempfile import NamedTemporaryFile
 from types import TracebackType
 from typing import Any, Self
 from urllib.request import ProxyHandler, Request, build_opener
@@ -13,6 +16,7 @@ from urllib.request import ProxyHandler, Request, build_opener
 from django.conf import settings
 
 from marketdata.bybit.environments import Endpoints
+from marketdata.demo.database import DemoAccount
 from marketdata.exits import Unavailable
 
 STOP_SECONDS = 10.0
@@ -23,20 +27,31 @@ _open = build_opener(ProxyHandler({})).open
 class SandboxProcess:
     """`manage.py sandbox` on a free port of loopback; a context manager that ends it."""
 
-    def __init__(self, *arguments: str) -> None:
+    def __init__(
+        self, *arguments: str, accounts: Sequence[DemoAccount] = (), rate: float = 0
+    ) -> None:
         self._command = [
             sys.executable, str(settings.BASE_DIR / "manage.py"), "sandbox", "--json", "--port", "0",
             *arguments,
         ]  # fmt: skip
+        self._accounts = [vars(account) | {"rate": rate} for account in accounts]
         self._process: subprocess.Popen[str] | None = None
         self.endpoints = Endpoints()
 
     def __enter__(self) -> Self:
-        self._process = subprocess.Popen(  # noqa: S603
-            self._command, stdout=subprocess.PIPE, text=True
-        )
-        if self._process.stdout is None or not (line := self._process.stdout.readline()):
-            raise Unavailable("The sandbox did not start; what it said stands above.")
+        # Keys are handed over in a file that nobody else can read and that does not stay.
+        with NamedTemporaryFile("w", suffix=".json") as file:
+            json.dump(self._accounts, file)
+            file.flush()
+            self._process = subprocess.Popen(  # noqa: S603
+                [*self._command, "--with-parent", "--accounts", file.name],
+                stdout=subprocess.PIPE,
+                text=True,
+                # A Ctrl-C is for the demo, which still needs the ledger; the child ends with it.
+                start_new_session=True,
+            )
+            if self._process.stdout is None or not (line := self._process.stdout.readline()):
+                raise Unavailable("The sandbox did not start; what it said stands above.")
         ready = json.loads(line)
         self.endpoints = Endpoints(
             rest=ready["rest"], ws_public=ready["ws_public"], ws_private=ready["ws_private"]
@@ -73,7 +88,7 @@ class SandboxProcess:
 
     def ledger(self) -> Iterator[dict[str, Any]]:
         """What it did and sent, event by event."""
-        with _open(f"{self.endpoints.rest}/sandbox/ledger", timeout=60) as answer:
+        with _reached(), _open(f"{self.endpoints.rest}/sandbox/ledger", timeout=60) as answer:
             for line in answer:
                 yield json.loads(line)
 
@@ -84,5 +99,13 @@ class SandboxProcess:
             headers={"Content-Type": "application/json"},
             method="POST",
         )
-        with _open(request, timeout=30):
+        with _reached(), _open(request, timeout=30):
             pass
+
+
+@contextmanager
+def _reached() -> Iterator[None]:
+    try:
+        yield
+    except (OSError, HTTPException) as error:
+        raise Unavailable(f"The sandbox does not answer: {error}.") from None

@@ -1,268 +1,258 @@
 """The verdict: what the sandbox says it sent, against what the database holds.
 
-The sandbox's ledger is the truth. A row counts as sent when its connection's subscription had
-been acknowledged and the connection was not yet broken or closed. Rows of a connection that was
-broken by force may have been on the wire at that moment: they are not lost when a gap row
-covers their time, because then capture has said so itself.
+The sandbox's ledger is the truth. What was on the wire when a connection was broken by force is
+not lost, but declared, and only when all of this is true: nothing that was sent later on that
+connection is stored, a gap row covers its time, and that gap begins with the last row that was
+stored. So a row that arrived and was dropped is not mistaken for one that never came.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from collections import defaultdict
+from collections.abc import Iterator
+from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db import models
+from django.utils import timezone
 
-from marketdata.capture.service import CaptureConfig, CaptureReport
-from marketdata.models import CaptureGap, PublicTrade, Stream, TickerSnapshot
+from accounts.models import BybitAccount
+from marketdata.capture.accounts import full_name
+from marketdata.capture.config import CaptureConfig
+from marketdata.capture.report import CaptureReport
+from marketdata.demo.ledger import Break, Feed, Ledger, Sent
+from marketdata.demo.result import Verdict
+from marketdata.demo.tables import EPOCH, TABLES, Key, Table, Values
+from marketdata.models import CaptureGap, Order
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-TRADE_TOPIC, TICKER_TOPIC = "publicTrade", "tickers"
-# The wire's names of what a ticker row holds.
-TICKER_FIELDS = {
-    "last_price": "lastPrice",
-    "mark_price": "markPrice",
-    "index_price": "indexPrice",
-    "bid1_price": "bid1Price",
-    "bid1_size": "bid1Size",
-    "ask1_price": "ask1Price",
-    "ask1_size": "ask1Size",
-    "funding_rate": "fundingRate",
-    "open_interest": "openInterest",
-}
-EXAMPLES = 5
+FINAL_STATUSES = ("Filled", "Cancelled", "Rejected", "Deactivated")
+TICKERS = "tickers"
 
 
-@dataclass(frozen=True)
-class SentTrade:
-    """A trade as the ledger has it."""
+class Watermark:
+    """What a database held before a capture: everything after it is the capture's."""
 
-    symbol: str
-    exchange_ts: datetime
-    trade_id: str
-    side: str
-    price: Decimal
-    size: Decimal
-    is_block_trade: bool
-    is_rpi: bool
-    sequence: int
+    def __init__(self) -> None:
+        self.at = timezone.now()
+        tables = [table.model for table in TABLES.values()]
+        self._last = {model: _last_pk(model) for model in (*tables, CaptureGap)}
 
-    @classmethod
-    def from_wire(cls, row: dict[str, Any]) -> SentTrade:
-        """Read a row of a publicTrade frame."""
-        return cls(
-            row["s"], at(row["T"]), row["i"], row["S"], Decimal(row["p"]), Decimal(row["v"]),
-            row["BT"], row["RPI"], int(row["seq"]),
-        )  # fmt: skip
+    def rows(self, model: Any) -> models.QuerySet[Any]:
+        """The rows that came after."""
+        rows: models.QuerySet[Any] = model._default_manager.filter(pk__gt=self._last[model])
+        return rows
 
 
-@dataclass
-class Ledger:
-    """The sandbox's ledger, read: what had to arrive, and what may have been on the wire."""
-
-    trades: dict[tuple[str, str], SentTrade] = field(default_factory=dict)
-    times_sent: Counter[tuple[str, str]] = field(default_factory=Counter)
-    tickers: dict[tuple[str, datetime], dict[str, Any]] = field(default_factory=dict)
-    ticker_frames: int = 0
-    # What was sent on a connection that was broken by force.
-    broken_trades: set[tuple[str, str]] = field(default_factory=set)
-    broken_tickers: set[tuple[str, datetime]] = field(default_factory=set)
-
-    @classmethod
-    def read(cls, events: Iterable[dict[str, Any]]) -> Ledger:
-        """Read the ledger's events in their order."""
-        ledger = cls()
-        subscribed: dict[int, set[str]] = {}
-        sent_on: dict[int, tuple[set[Any], set[Any]]] = {}
-        for event in events:
-            number = event.get("connection", 0)
-            topics = subscribed.setdefault(number, set())
-            trades, tickers = sent_on.setdefault(number, (set(), set()))
-            match event["event"]:
-                case "subscribed":
-                    topics.add(event["topic"])
-                case "unsubscribed":
-                    topics.discard(event["topic"])
-                case "closed":
-                    topics.clear()
-                    if event["how"] != "client":
-                        ledger.broken_trades |= trades
-                        ledger.broken_tickers |= tickers
-                    del sent_on[number]
-                case "sent" if event["topic"] in topics:
-                    ledger._add(event, trades, tickers)
-        return ledger
-
-    def _add(self, event: dict[str, Any], trades: set[Any], tickers: set[Any]) -> None:
-        kind, _, symbol = event["topic"].partition(".")
-        if kind == TRADE_TOPIC:
-            for row in event["rows"]:
-                key = (symbol, row["i"])
-                self.trades[key] = SentTrade.from_wire(row)
-                self.times_sent[key] += 1
-                trades.add(key)
-        elif kind == TICKER_TOPIC:
-            when = (symbol, at(event["ts"]))
-            self.tickers[when] = event["state"]
-            self.ticker_frames += 1
-            tickers.add(when)
-
-    @property
-    def resent(self) -> int:
-        """How often a trade was sent again."""
-        return self.times_sent.total() - len(self.times_sent)
-
-
-@dataclass
-class Verdict:
-    """What is wrong, in rows, and in words; `declared` rows fell into a gap that is known."""
-
-    stored: dict[str, int] = field(default_factory=dict)
-    lost: int = 0
-    duplicated: int = 0
-    mutated: int = 0
-    quarantined: int = 0
-    declared: int = 0
-    problems: list[str] = field(default_factory=list)
-
-    @property
-    def is_green(self) -> bool:
-        """Whether nothing at all is wrong."""
-        return not (
-            self.lost or self.duplicated or self.mutated or self.quarantined or self.problems
-        )
-
-    def as_json(self) -> dict[str, Any]:
-        """The figures, without the words."""
-        figures = asdict(self)
-        del figures["problems"], figures["declared"]
-        return figures
-
-    def note(self, kind: str, example: Any) -> None:
-        """Count one row under `kind` and keep the first few as words."""
-        count = getattr(self, kind) + 1
-        setattr(self, kind, count)
-        if count <= EXAMPLES:
-            self.problems.append(f"{kind}: {example}")
+def _last_pk(model: Any) -> int:
+    return model._default_manager.aggregate(last=models.Max("pk"))["last"] or 0
 
 
 class Judge:
-    """Compares one capture with the ledger; rows that arrived before `since` are not its own."""
+    """Compares one capture with the ledger."""
 
     def __init__(
-        self, ledger: Ledger, report: CaptureReport, config: CaptureConfig, *, since: datetime
+        self, ledger: Ledger, report: CaptureReport, config: CaptureConfig, before: Watermark
     ) -> None:
-        self.ledger, self.report, self.since = ledger, report, since
-        self.symbols, self.interval_ms = config.symbols, config.ticker_interval_ms
+        self.ledger, self.report, self.before = ledger, report, before
+        self.interval_ms = config.ticker_interval_ms
         self.verdict = Verdict()
-        self._gaps = list(CaptureGap.objects.filter(created_at__gte=since))
+        accounts = BybitAccount.objects.unscoped().select_related("user")
+        self._names = {account.pk: full_name(account) for account in accounts}
+        self._gaps: dict[Feed, list[CaptureGap]] = defaultdict(list)
+        for gap in before.rows(CaptureGap):
+            self._gaps[self._feed_of(gap, _topic_of(gap.stream))].append(gap)
+        wanted = config.accounts if config.private else ()
+        self._expected = [
+            Feed(topic, subject)
+            for topic, table in TABLES.items()
+            for subject in (wanted if table.is_private else config.symbols)
+        ]
 
     def judge(self) -> Verdict:
-        """The verdict on trades, tickers and the counts."""
-        self._judge_trades()
-        self._judge_tickers()
-        self._judge_counts()
-        return self.verdict
-
-    def _judge_trades(self) -> None:
-        seen: set[tuple[str, str]] = set()
-        for trade in self._rows(PublicTrade):
-            key = (trade.symbol, trade.trade_id)
-            sent = self.ledger.trades.get(key)
-            if key in seen:
-                self.verdict.note("duplicated", f"trade {key} is stored twice")
-            elif sent is None:
-                self.verdict.note("mutated", f"trade {key} was never sent")
-            elif changed := [
-                name for name in vars(sent) if getattr(trade, name) != getattr(sent, name)
-            ]:
-                self.verdict.note("mutated", f"trade {key}: {', '.join(changed)}")
-            seen.add(key)
-        for key in self.ledger.trades.keys() - seen:
-            sent = self.ledger.trades[key]
-            if key in self.ledger.broken_trades and self._declared(
-                Stream.TRADES, sent.symbol, sent.exchange_ts
-            ):
-                self.verdict.declared += 1
-            else:
-                self.verdict.note("lost", f"trade {key} of {sent.exchange_ts}")
-
-    def _judge_tickers(self) -> None:
-        stored: set[tuple[str, datetime]] = set()
-        for ticker in self._rows(TickerSnapshot):
-            key = (ticker.symbol, ticker.exchange_ts)
-            state = self.ledger.tickers.get(key)
-            stored.add(key)
-            if state is None:
-                self.verdict.note("mutated", f"ticker {key} was never sent")
-            elif changed := list(_ticker_differences(ticker, state)):
-                self.verdict.note("mutated", f"ticker {key}: {', '.join(changed)}")
-        for key in self._last_of_each_interval() - stored:
-            if key in self.ledger.broken_tickers and self._declared(Stream.TICKERS, *key):
-                self.verdict.declared += 1
-            else:
-                self.verdict.note("lost", f"ticker {key}, the last of its interval")
-
-    def _last_of_each_interval(self) -> set[tuple[str, datetime]]:
-        if not self.interval_ms:
-            return set(self.ledger.tickers)
-        last: dict[tuple[str, int], datetime] = {}
-        for symbol, when in self.ledger.tickers:
-            interval = (when - EPOCH) // timedelta(milliseconds=self.interval_ms)
-            last[symbol, interval] = max(when, last.get((symbol, interval), when))
-        return {(symbol, when) for (symbol, _), when in last.items()}
-
-    def _judge_counts(self) -> None:
-        verdict, counts = self.verdict, {s.stream: s.counts for s in self.report.streams}
+        """The verdict on every table, and on the counts."""
+        verdict = self.verdict
         verdict.problems += [*self.report.violations, *self.report.problems]
-        verdict.quarantined = sum(columns["quarantined"] for columns in counts.values())
+        verdict.quarantined = sum(s.counts["quarantined"] for s in self.report.streams)
         if verdict.quarantined:
             verdict.problems.append(f"quarantined: {verdict.quarantined} rows")
-        excess = counts.get(Stream.TRADES, {}).get("duplicate", 0) - self.ledger.resent
-        if excess > 0:
-            verdict.duplicated += excess
-            verdict.problems.append(
-                f"duplicated: {excess} trades counted twice that were sent once"
-            )
-        unheard = self.ledger.ticker_frames - counts.get(Stream.TICKERS, {}).get("received", 0)
-        declarable = sum(self._declared(Stream.TICKERS, *key) for key in self.ledger.broken_tickers)
-        if unheard > declarable:
-            verdict.lost += unheard - declarable
-            verdict.problems.append(f"lost: {unheard - declarable} ticker states never arrived")
-        for model in (PublicTrade, TickerSnapshot):
-            table, rows = model._meta.db_table, self._rows(model)
-            verdict.stored[table] = rows.count()
-            bare = [symbol for symbol in self.symbols if not rows.filter(symbol=symbol).exists()]
-            verdict.problems += [f"{table}: nothing stored of {symbol}" for symbol in bare]
+        for topic, table in TABLES.items():
+            feeds = [feed for feed in self.ledger.sent if feed.topic == topic]
+            if feeds or any(feed.topic == topic for feed in self._expected):
+                self._judge_table(topic, table, feeds)
+        for feed in self.ledger.breaks:
+            self._judge_breaks(feed)
+        return verdict
 
-    def _rows(self, model: Any) -> QuerySet[Any]:
-        rows: QuerySet[Any] = model.objects.filter(local_ts__gte=self.since)
-        return rows
+    # --- rows --------------------------------------------------------------------------------
 
-    def _declared(self, stream: str, symbol: str, when: datetime) -> bool:
-        return any(
-            gap.stream == stream
-            and gap.symbol == symbol
-            and gap.started_at <= when
-            and (gap.ended_at is None or when <= gap.ended_at)
-            for gap in self._gaps
-        )
+    def _judge_table(self, topic: str, table: Table, feeds: list[Feed]) -> None:
+        stored: dict[Feed, dict[Key, Values]] = defaultdict(dict)
+        count = 0
+        for row in self.before.rows(table.model).iterator():
+            count += 1
+            feed, values = self._feed_of(row, topic), table.stored_values(row)
+            key = table.key_of(values)
+            if key in stored[feed]:
+                self.verdict.note("duplicated", f"{feed} {key} is stored twice")
+            elif not self.before.at <= row.local_ts <= timezone.now():
+                self.verdict.note("mutated", f"{feed} {key} arrived at {row.local_ts}")
+            stored[feed][key] = values
+        self.verdict.stored[table.model._meta.db_table] = count
+        for feed in self._expected:
+            if feed.topic == topic and not stored[feed]:
+                self.verdict.problems.append(f"nothing stored of {topic} {feed.subject}")
+        for feed in {*stored, *feeds}:
+            self._judge_contents(table, feed, stored[feed])
+        received = self._sums(table, "received")
+        for subject, (fewest, most) in self._receipts(table, feeds, stored).items():
+            if not fewest <= received[subject] <= most:
+                self.verdict.problems.append(
+                    f"{topic} {subject}: {received[subject]} rows received, {fewest} to {most} came"
+                )
+        self._judge_counts(table, feeds, count)
+
+    def _judge_contents(self, table: Table, feed: Feed, stored: dict[Key, Values]) -> None:
+        sent: dict[Key, list[Sent]] = defaultdict(list)
+        for row in self.ledger.sent[feed]:
+            sent[row.key].append(row)
+        for key, values in stored.items():
+            if key not in sent:
+                self.verdict.note("mutated", f"{feed} {key} was never sent")
+            elif values not in self._acceptable(table, feed, sent[key]):
+                self.verdict.note("mutated", f"{feed} {key} was sent otherwise")
+        for row in self._required(feed):
+            if row.key in stored:
+                continue
+            if feed.topic != TICKERS and self._is_declared(feed, row, stored):
+                self.verdict.declared += 1
+            else:
+                self.verdict.note("lost", f"{feed} {row.key}")
+
+    def _required(self, feed: Feed) -> Iterator[Sent]:
+        """The rows that must be stored: all, of tickers the last that came of each interval."""
+        if feed.topic != TICKERS:
+            yield from (row for row in self.ledger.sent[feed] if row.is_first)
+            return
+        last: dict[int, Sent] = {}
+        for row in self.ledger.sent[feed]:
+            if not self._never_came(feed, row):
+                since = row.values["exchange_ts"] - EPOCH
+                step = timedelta(milliseconds=self.interval_ms or 1)
+                last[since // step] = row
+        yield from last.values()
+
+    def _acceptable(self, table: Table, feed: Feed, states: list[Sent]) -> list[Values]:
+        """What may be stored under one key: of an order the state that wins."""
+        broken = {each.connection for each in self.ledger.breaks[feed]}
+        if table.model is not Order or any(row.connection in broken for row in states):
+            return [row.values for row in states]
+        best = states[0].values
+        for row in states[1:]:
+            best = row.values if _rank(row.values) >= _rank(best) else best
+        return [best]
+
+    # --- what was on the wire ----------------------------------------------------------------
+
+    def _is_declared(self, feed: Feed, row: Sent, stored: dict[Key, Values]) -> bool:
+        for broken in self.ledger.breaks[feed]:
+            if broken.connection == row.connection:
+                return row in self._unproven(feed, broken, stored) and self._covers(
+                    feed, broken, stored, row.values["exchange_ts"]
+                )
+        return False
+
+    def _unproven(self, feed: Feed, broken: Break, stored: dict[Key, Values]) -> list[Sent]:
+        """What was sent on a broken connection after the last row that is known to have come."""
+        rows = [row for row in self.ledger.sent[feed] if row.connection == broken.connection]
+        proven = [n for n, row in enumerate(rows) if row.is_first and row.key in stored]
+        return rows[proven[-1] + 1 :] if proven else rows
+
+    def _covers(self, feed: Feed, broken: Break, stored: dict[Key, Values], when: datetime) -> bool:
+        gap = self._gap_of(feed, broken)
+        if gap is None or gap.started_at > when or (gap.ended_at and when >= gap.ended_at):
+            return False
+        came = [
+            row.values["exchange_ts"]
+            for row in self.ledger.sent[feed]
+            if row.connection == broken.connection and row.key in stored
+        ]
+        return not came or gap.started_at in came
+
+    def _never_came(self, feed: Feed, row: Sent) -> bool:
+        """Whether a ticker state was still on the wire: it is later than its gap's start."""
+        for broken in self.ledger.breaks[feed]:
+            if broken.connection == row.connection:
+                gap = self._gap_of(feed, broken)
+                return gap is not None and row.values["exchange_ts"] > gap.started_at
+        return False
+
+    def _gap_of(self, feed: Feed, broken: Break) -> CaptureGap | None:
+        """The gap row of a break."""
+        for gap in self._gaps[feed]:
+            if gap.started_at <= broken.at and (gap.ended_at is None or broken.at <= gap.ended_at):
+                return gap
+        return None
+
+    def _judge_breaks(self, feed: Feed) -> None:
+        for broken in self.ledger.breaks[feed]:
+            if self._gap_of(feed, broken) is None:
+                self.verdict.problems.append(f"no gap row for {feed}, broken at {broken.at}")
+            if self.ledger.last_subscribed[feed] == broken.connection:
+                self.verdict.problems.append(f"{feed} was not subscribed again after its break")
+
+    # --- counts ------------------------------------------------------------------------------
+
+    def _receipts(
+        self, table: Table, feeds: list[Feed], stored: dict[Feed, dict[Key, Values]]
+    ) -> dict[str, tuple[int, int]]:
+        """The fewest and the most rows that can have come, by account ("" where public)."""
+        bounds: dict[str, tuple[int, int]] = defaultdict(lambda: (0, 0))
+        for feed in feeds:
+            sent = self.ledger.sent[feed]
+            if feed.topic == TICKERS:
+                came = sum(not self._never_came(feed, row) for row in sent)
+                fewest = most = came
+            else:
+                unproven = [self._unproven(feed, b, stored[feed]) for b in self.ledger.breaks[feed]]
+                absent = sum(row.key not in stored[feed] for rows in unproven for row in rows)
+                fewest, most = len(sent) - sum(map(len, unproven)), len(sent) - absent
+            subject = feed.subject if table.is_private else ""
+            low, high = bounds[subject]
+            bounds[subject] = low + fewest, high + most
+        return bounds
+
+    def _judge_counts(self, table: Table, feeds: list[Feed], count: int) -> None:
+        stored = sum(self._sums(table, "stored").values())
+        if stored != count:
+            self.verdict.problems.append(f"{table.stream}: {stored} counted as stored, {count} are")
+        for column in ("duplicate",) if table.stream == TICKERS else ("duplicate", "conflated"):
+            again: dict[str, int] = defaultdict(int)
+            for feed in feeds:
+                resent = sum(not row.is_first for row in self.ledger.sent[feed])
+                again[feed.subject if table.is_private else ""] += resent
+            for subject, counted in self._sums(table, column).items():
+                excess = counted - again[subject]
+                if excess > 0:
+                    self.verdict.duplicated += excess
+                    self.verdict.problems.append(
+                        f"duplicated: {excess} {table.stream} {subject} counted that were sent once"
+                    )
+
+    def _sums(self, table: Table, column: str) -> dict[str, int]:
+        sums: dict[str, int] = defaultdict(int)
+        for status in self.report.streams:
+            if status.stream == table.stream:
+                sums[status.account] += status.counts[column]
+        return sums
+
+    def _feed_of(self, row: Any, topic: str) -> Feed:
+        account_id = getattr(row, "account_id", None)
+        return Feed(topic, self._names[account_id] if account_id else row.symbol)
 
 
-def at(milliseconds: int | str) -> datetime:
-    """The time that the exchange writes as milliseconds since 1970."""
-    return EPOCH + timedelta(milliseconds=int(milliseconds))
+def _topic_of(stream: str) -> str:
+    return next(topic for topic, table in TABLES.items() if table.stream == stream)
 
 
-def _ticker_differences(ticker: TickerSnapshot, state: dict[str, Any]) -> Iterator[str]:
-    for ours, theirs in TICKER_FIELDS.items():
-        sent = state.get(theirs)
-        if getattr(ticker, ours) != (Decimal(sent) if sent else None):
-            yield ours
-    funding_at = state.get("nextFundingTime")
-    if ticker.next_funding_time != (at(funding_at) if funding_at else None):
-        yield "next_funding_time"
+def _rank(values: Values) -> tuple[Any, bool]:
+    return values["cum_exec_qty"], values["status"] in FINAL_STATUSES

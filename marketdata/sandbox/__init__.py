@@ -10,7 +10,17 @@ from __future__ import annotations
 
 from marketdata.sandbox.config import SandboxConfig
 from marketdata.sandbox.exchange import DrainTimeout
+from marketdata.sandbox.private.accounts import SandboxAccount, read_accounts
 from marketdata.sandbox.runner import SandboxServer, environment, serve
 from marketdata.sandbox.server import Address
 
-__all__ = ["Address", "DrainTimeout", "SandboxConfig", "SandboxServer", "environment", "serve"]
+__all__ = [
+    "Address",
+    "DrainTimeout",
+    "SandboxAccount",
+    "SandboxConfig",
+    "SandboxServer",
+    "environment",
+    "read_accounts",
+    "serve",
+]

@@ -8,6 +8,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from marketdata.sandbox.instruments import DEFAULT_SYMBOLS, instrument
+from marketdata.sandbox.private.accounts import SandboxAccount, check_distinct
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +20,7 @@ class SandboxConfig:
     the market is replayed from those files instead. Empty `symbols` mean the usual three, or
     those of the recordings. `ledger` None means a temporary file that goes with the sandbox,
     `record` False no ledger at all. `paused` waits for `resume` before the market begins.
-    Port 0 lets the system choose.
+    `accounts` are those that may use the private half. Port 0 lets the system choose.
     """
 
     symbols: tuple[str, ...] = ()
@@ -30,6 +31,7 @@ class SandboxConfig:
     ledger: Path | None = None
     record: bool = True
     paused: bool = False
+    accounts: tuple[SandboxAccount, ...] = ()
     host: str = "127.0.0.1"
     port: int = 0
 
@@ -44,6 +46,7 @@ class SandboxConfig:
             raise ValueError("The speed must be more than zero.")
         if not 0 <= self.port <= 65535:
             raise ValueError("The port must lie between 0 and 65535.")
+        check_distinct(self.accounts)
         self._check_host()
         self._check_ledger()
 

@@ -17,12 +17,14 @@ from marketdata.sandbox.wire import PING, PONG, frame
 
 MAX_UNSENT_BYTES = 64 * 1024 * 1024
 END_SECONDS = 5.0
+CHANNELS = ("public", "private")
 LINGER_OFF = struct.pack("ii", 1, 0)
 
 
 class Connection:
-    """An open socket, its topics, and how it came to its end.
+    """An open socket, its topics, whose it is, and how it came to its end.
 
+    `account` is the name of who has authenticated on a private one, empty before that.
     `how` is client unless the sandbox ends it: then reset or server.
     """
 
@@ -37,6 +39,7 @@ class Connection:
         self.number = number
         self.channel = channel
         self.conn_id = f"5a4db0c5{number:08x}"
+        self.account = ""
         self.topics: dict[str, None] = {}
         self.how = "client"
         self.gone = asyncio.Event()

@@ -2,8 +2,13 @@
 
     POST /sandbox/pause | resume        the market stops, goes on
     POST /sandbox/drain {"timeout": 5}  returns when every client has read all that was sent
-    POST /sandbox/break {"how": "reset"}  also "close" (a close frame) and "fin" (neither)
-    POST /sandbox/send {"text": "...", "topic": T}  any text to a topic's readers, or to all
+    POST /sandbox/break {"how": "reset"}  also "close" (a close frame) and "fin" (neither);
+                                        of one "channel" (public, private) or "account" only
+    POST /sandbox/send {"text": "...", "topic": T, "account": A}  any text to a topic's readers,
+                                        to those of an account, or to all
+    POST /sandbox/account {"account": A, "rate": 5, "refusal": "10003"}  how busy it is, and how
+                                        it is refused; "action": "flood" (with "factor"), "calm"
+                                        or "script" (with "steps")
     POST /sandbox/refuse {"seconds": 2}   handshakes get 502 for so long
     GET  /sandbox/status                connections, topics, rows sent, market time
     GET  /sandbox/ledger                the ledger, as JSON lines
@@ -20,11 +25,14 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from marketdata.sandbox.connections import ENDINGS
+from marketdata.sandbox.connections import CHANNELS, ENDINGS
 from marketdata.sandbox.exchange import MAX_REFUSAL_SECONDS, DrainTimeout, Exchange
 from marketdata.sandbox.ledger import read_chunks
+from marketdata.sandbox.private.desk import FLOOD_FACTOR, Desks
 
 DEFAULT_DRAIN_SECONDS, MAX_DRAIN_SECONDS = 10.0, 600.0
+ACCOUNT_ACTIONS = ("", "flood", "calm", "script")
+MAX_FACTOR, MAX_STEPS = 1000.0, 10_000.0
 
 Body = dict[str, Any]
 Action = Callable[[Body], Awaitable[dict[str, Any]]]
@@ -38,8 +46,11 @@ class BadRequest(ValueError):
 class Control:
     """The /sandbox endpoints of an exchange; `status` adds what the feed has to say."""
 
-    def __init__(self, exchange: Exchange, feed_status: Callable[[], dict[str, Any]]) -> None:
+    def __init__(
+        self, exchange: Exchange, desks: Desks, feed_status: Callable[[], dict[str, Any]]
+    ) -> None:
         self._exchange = exchange
+        self._desks = desks
         self._feed_status = feed_status
 
     def routes(self) -> list[web.RouteDef]:
@@ -51,6 +62,7 @@ class Control:
             "break": self.break_connections,
             "send": self.send,
             "refuse": self.refuse,
+            "account": self.account,
         }
         return [
             *(web.post(f"/sandbox/{name}", _action(action)) for name, action in actions.items()),
@@ -75,18 +87,22 @@ class Control:
         return {"connections": await self._exchange.drain(seconds)}
 
     async def break_connections(self, body: Body) -> dict[str, Any]:
-        """All public connections are gone when this returns."""
-        how = body.get("how", "reset")
+        """The connections are gone when this returns."""
+        how, channel = body.get("how", "reset"), body.get("channel")
         if how not in ENDINGS:
             raise BadRequest(f"how is one of {', '.join(ENDINGS)}.")
-        return {"connections": await self._exchange.break_connections(how)}
+        if channel not in (None, *CHANNELS):
+            raise BadRequest(f"channel is one of {', '.join(CHANNELS)}.")
+        account = body.get("account")
+        broken = await self._exchange.break_connections(how, channel=channel, account=account)
+        return {"connections": broken}
 
     async def send(self, body: Body) -> dict[str, Any]:
         """Push a text as it is."""
         text, topic = body.get("text"), body.get("topic")
         if not isinstance(text, str) or not isinstance(topic, str | None):
             raise BadRequest("text is a string, and so is topic when it is given.")
-        return {"connections": self._exchange.send_raw(text, topic)}
+        return {"connections": self._exchange.send_raw(text, topic, body.get("account"))}
 
     async def refuse(self, body: Body) -> dict[str, Any]:
         """Refuse WebSocket handshakes for a while; 0 seconds end it."""
@@ -94,9 +110,25 @@ class Control:
         self._exchange.refuse(seconds)
         return {"seconds": seconds}
 
+    async def account(self, body: Body) -> dict[str, Any]:
+        """Change an account; its status."""
+        desk = self._desks[str(body.get("account", ""))]
+        action = body.get("action", "")
+        if action not in ACCOUNT_ACTIONS:
+            raise BadRequest(f"action is one of {', '.join(ACCOUNT_ACTIONS[1:])}.")
+        factor = _number(body, "factor", FLOOD_FACTOR, most=MAX_FACTOR)
+        steps = int(_number(body, "steps", 1, most=MAX_STEPS))
+        desk.change(rate=body.get("rate"), refusal=body.get("refusal"))
+        if action == "script":
+            desk.run(steps)
+        elif action:
+            desk.flood(factor if action == "flood" else 1)
+        return desk.status()
+
     async def status(self, request: web.Request) -> web.StreamResponse:
         """What is going on."""
-        return _json(self._exchange.status() | self._feed_status())
+        accounts = [desk.status() for desk in self._desks]
+        return _json(self._exchange.status() | {"accounts": accounts} | self._feed_status())
 
     async def ledger(self, request: web.Request) -> web.StreamResponse:
         """The ledger as it stands at the moment of asking."""
@@ -141,11 +173,17 @@ async def _body(request: web.Request) -> Body:
 
 
 def _seconds(body: Body, name: str, default: float | None, *, most: float) -> float:
+    return _number(body, name, default, most=most, what="number of seconds")
+
+
+def _number(
+    body: Body, name: str, default: float | None, *, most: float, what: str = "number"
+) -> float:
     value = body.get(name, default)
     # A comparison with NaN is false, so it is refused, too.
     if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= most:
         return float(value)
-    raise BadRequest(f"{name} is a number of seconds from 0 to {most:g}.")
+    raise BadRequest(f"{name} is a {what} from 0 to {most:g}.")
 
 
 def _json(value: dict[str, Any], *, status: int = 200) -> web.Response:

@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import orjson
@@ -19,6 +20,7 @@ from marketdata.sandbox import wire
 from marketdata.sandbox.connections import Connection
 from marketdata.sandbox.instruments import Instrument
 from marketdata.sandbox.ledger import Ledger
+from marketdata.sandbox.private.wire import ALL_TOPICS, Frame
 from marketdata.sandbox.replay import Recorded
 from marketdata.sandbox.tape import Tape
 from marketdata.sandbox.tickers import Ticker
@@ -51,6 +53,8 @@ class Exchange:
         tickers: Mapping[str, Ticker],
         ledger: Ledger,
         topics: Iterable[str] = (),
+        accounts: Iterable[str] = (),
+        private_topics: Iterable[str] = (),
         clock: Callable[[], int] = now_ms,
         ticker_clock: Callable[[], int] = now_ms,
     ) -> None:
@@ -70,7 +74,13 @@ class Exchange:
         self.sent: Counter[str] = Counter()
         self.running = asyncio.Event()
         self.running.set()
-        self._readers: dict[str, dict[int, Connection]] = {topic: {} for topic in self.topics}
+        self.private_topics = {*ALL_TOPICS, *private_topics}
+        self._accounts = list(accounts)
+        # By account and topic; public topics belong to the account without a name.
+        self._readers: dict[tuple[str, str], dict[int, Connection]] = {
+            **{("", topic): {} for topic in self.topics},
+            **{(name, topic): {} for name in self._accounts for topic in self.private_topics},
+        }
         self._opened = 0
         self._refused_until = 0.0
         self._news = asyncio.Event()
@@ -90,7 +100,7 @@ class Exchange:
     def closed(self, connection: Connection) -> None:
         """Forget a connection whose socket is gone."""
         for topic in connection.topics:
-            del self._readers[topic][connection.number]
+            del self._readers[connection.account, topic][connection.number]
         del self.connections[connection.number]
         self._record("closed", connection, how=connection.how)
         connection.finish()
@@ -101,7 +111,7 @@ class Exchange:
         connection.send(wire.frame(ack))
         for topic in topics:
             connection.topics[topic] = None
-            self._readers[topic][connection.number] = connection
+            self._readers[connection.account, topic][connection.number] = connection
             self._record("subscribed", connection, topic=topic)
         for topic in topics:
             self._send_snapshot(connection, topic)
@@ -111,7 +121,8 @@ class Exchange:
         """Send no more of these topics."""
         for topic in topics:
             if topic in connection.topics:
-                del connection.topics[topic], self._readers[topic][connection.number]
+                del connection.topics[topic]
+                del self._readers[connection.account, topic][connection.number]
                 self._record("unsubscribed", connection, topic=topic)
         self.changed()
 
@@ -125,9 +136,21 @@ class Exchange:
         self._news.set()
         self._news = asyncio.Event()
 
-    def has_readers(self, *topics: str) -> bool:
+    def has_readers(self, *topics: str, account: str = "") -> bool:
         """Whether somebody listens to each of the topics."""
-        return all(self._readers.get(topic) for topic in topics)
+        return all(self._readers.get((account, topic)) for topic in topics)
+
+    def connections_of(self, account: str) -> list[int]:
+        """The numbers of an account's connections."""
+        return [one.number for one in self.connections.values() if one.account == account]
+
+    def quote(self, symbol: str) -> Decimal:
+        """The last price of a symbol; where it began when its ticker has none that is one."""
+        try:
+            price = Decimal(self.tickers[symbol].state["lastPrice"])
+        except (KeyError, TypeError, ValueError, InvalidOperation):
+            price = Decimal()
+        return price if price.is_finite() and price > 0 else self.instruments[symbol].start_price
 
     def has_any_reader(self) -> bool:
         """Whether somebody listens to anything."""
@@ -139,11 +162,13 @@ class Exchange:
         """Send trades as one message, or as several of at most 1024."""
         self.tapes[symbol].record(rows)
         topic = wire.trade_topic(symbol)
-        if readers := self._readers[topic]:
-            for piece in wire.split(rows):
-                data, ts = orjson.dumps(piece), self.clock()
-                message = wire.trade_message(topic, data, ts=ts)
-                self._send(readers, topic, message, count=len(piece), rows=orjson.Fragment(data))
+        readers = self._readers["", topic]
+        if not (readers or self.ledger.enabled):
+            return
+        for piece in wire.split(rows):
+            data, ts = orjson.dumps(piece), self.clock()
+            message = wire.trade_message(topic, data, ts=ts)
+            self._send_trades(readers, topic, message, len(piece), orjson.Fragment(data))
 
     def publish_ticker(self, symbol: str, values: Mapping[str, str]) -> bool:
         """Send a delta to these values, if they are any news."""
@@ -151,7 +176,7 @@ class Exchange:
         delta = ticker.delta(values, self._ticker_clock())
         if delta is None:
             return False
-        if readers := self._readers[topic]:
+        if readers := self._readers["", topic]:
             state = orjson.Fragment(orjson.dumps(ticker.state))
             message = wire.ticker_message(topic, **delta)
             self._send(readers, topic, message, ts=ticker.ts, state=state)
@@ -164,7 +189,7 @@ class Exchange:
             self._send_text(self._of_channel(recorded.channel), None, recorded.text)
             return
         kind, _, symbol = topic.partition(".")
-        readers, data = self._readers[topic], message.get("data")
+        readers, data = self._readers["", topic], message.get("data")
         if kind == wire.TICKER_TOPIC and isinstance(data, dict):
             ticker = self.tickers[symbol]
             ticker.merge(message)
@@ -172,20 +197,31 @@ class Exchange:
         elif kind == wire.TRADE_TOPIC and isinstance(data, list):
             rows = [row for row in data if isinstance(row, dict)]
             self.tapes[symbol].record(rows)
-            self._send(readers, topic, recorded.text, count=len(rows), rows=data)
+            self._send_trades(readers, topic, recorded.text, len(rows), data)
         else:
             self._send_text(readers.values(), topic, recorded.text)
 
-    def send_raw(self, text: str, topic: str | None = None) -> int:
+    def publish_private(self, account: str, frame: Frame) -> None:
+        """Send a frame to an account's readers of its topic, who may be none."""
+        rows, times = orjson.Fragment(orjson.dumps(frame.rows)), frame.creation_time
+        if not frame.resent:
+            fields = {"ms": self.clock(), "creationTime": times, "rows": rows}
+            self.ledger.write("made", account=account, topic=frame.topic, **fields)
+        resent = {"resent": True} if frame.resent else {}
+        for topic in frame.wire_topics:
+            if readers := self._readers[account, topic]:
+                message = frame.message(topic, rows)
+                fields = {"creationTime": times, "rows": rows, **resent}
+                self._send(readers, topic, message, count=len(frame.rows), **fields)
+
+    def send_raw(self, text: str, topic: str | None = None, account: str | None = None) -> int:
         """Push any text to the readers of a topic, or to every connection; to how many.
 
-        Raises ValueError for a topic that does not exist.
+        With an account only to its own. Raises ValueError for a topic or account that does not
+        exist.
         """
-        if topic is None:
-            return self._send_text(self.connections.values(), None, text.encode())
-        if topic not in self._readers:
-            raise ValueError(f"There is no topic {topic!r}.")
-        return self._send_text(self._readers[topic].values(), topic, text.encode())
+        readers = self._chosen(topic, account)
+        return self._send_text(readers, topic, text.encode())
 
     # --- what a driver of tests does ---------------------------------------------------------
 
@@ -201,9 +237,14 @@ class Exchange:
                 raise DrainTimeout(sorted(waiting[answer].number for answer in late))
         return len(waiting)
 
-    async def break_connections(self, how: str) -> int:
-        """End all public connections and wait until they are gone; how many there were."""
-        broken = self._of_channel("public")
+    async def break_connections(
+        self, how: str, *, channel: str | None = None, account: str | None = None
+    ) -> int:
+        """End all connections, or those of a channel or account, and wait until they are gone.
+
+        How many there were. Raises ValueError for an account that does not exist.
+        """
+        broken = [one for one in self._chosen(None, account) if channel in (None, one.channel)]
         await asyncio.gather(*(connection.end(how) for connection in broken))
         return len(broken)
 
@@ -235,6 +276,7 @@ class Exchange:
                 {
                     "connection": connection.number,
                     "channel": connection.channel,
+                    "account": connection.account,
                     "topics": list(connection.topics),
                 }
                 for connection in self.connections.values()
@@ -251,6 +293,32 @@ class Exchange:
             reader = {connection.number: connection}
             self._send(reader, topic, message, ts=ticker.ts, state=ticker.state)
 
+    def _send_trades(
+        self,
+        readers: Mapping[int, Connection],
+        topic: str,
+        message: bytes,
+        count: int,
+        rows: Any,
+    ) -> None:
+        """Send trades; those that nobody was there to be sent are recorded all the same."""
+        if not self._send(readers, topic, message, count=count, rows=rows):
+            self.ledger.write("made", topic=topic, ms=self.clock(), rows=rows)
+
+    def _chosen(self, topic: str | None, account: str | None) -> list[Connection]:
+        if account is not None and account not in self._accounts:
+            raise ValueError(f"There is no account {account!r}.")
+        if topic is None:
+            everybody = self.connections.values()
+            return [one for one in everybody if account in (None, one.account)]
+        names = ["", *self._accounts] if account is None else [account]
+        keys = [(name, topic) for name in names]
+        known = [self._readers[key] for key in keys if key in self._readers]
+        if not known:
+            of_whom = "" if account is None else f" of account {account!r}"
+            raise ValueError(f"There is no topic {topic!r}{of_whom}.")
+        return [one for readers in known for one in readers.values()]
+
     def _send(
         self,
         readers: Mapping[int, Connection],
@@ -259,13 +327,15 @@ class Exchange:
         *,
         count: int = 1,
         **fields: Any,
-    ) -> None:
-        """Hand one message to all its readers, with a line in the ledger for each."""
-        data = wire.frame(message)
+    ) -> int:
+        """Hand one message to all its readers, with a line in the ledger for each; to how many."""
+        data, reached = wire.frame(message), 0
         for connection in readers.values():
             if connection.send(data):
+                reached += 1
                 self.sent[topic] += count
                 self._record("sent", connection, topic=topic, **fields)
+        return reached
 
     def _send_text(self, readers: Iterable[Connection], topic: str | None, text: bytes) -> int:
         data, count = wire.frame(text), 0
@@ -279,4 +349,5 @@ class Exchange:
         return [one for one in self.connections.values() if one.channel == channel]
 
     def _record(self, event: str, connection: Connection, **fields: Any) -> None:
-        self.ledger.write(event, connection=connection.number, ms=self.clock(), **fields)
+        whose = {"account": connection.account} if connection.channel == "private" else {}
+        self.ledger.write(event, connection=connection.number, ms=self.clock(), **whose, **fields)

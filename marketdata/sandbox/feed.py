@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from marketdata.sandbox.exchange import Exchange
 from marketdata.sandbox.market import RandomMarket
-from marketdata.sandbox.replay import read
+from marketdata.sandbox.replay import Recorded, read
 
 STEP_SECONDS = 0.01
 MAX_STEP_SECONDS = 0.1
@@ -62,8 +62,16 @@ class RandomFeed:
 class ReplayFeed:
     """Plays recordings one after the other, from the moment somebody subscribes."""
 
-    def __init__(self, exchange: Exchange, recordings: Sequence[Path], *, speed: float) -> None:
+    def __init__(
+        self,
+        exchange: Exchange,
+        recordings: Sequence[Path],
+        publish_private: Callable[[Recorded], None],
+        *,
+        speed: float,
+    ) -> None:
         self._exchange = exchange
+        self._publish_private = publish_private
         self._recordings = recordings
         self._speed = speed
         self._market_ms = 0
@@ -87,7 +95,7 @@ class ReplayFeed:
         loop = asyncio.get_running_loop()
         due, before = loop.time(), 0
         for recorded in read(path):
-            if recorded.channel != "public" or not recorded.is_playable:
+            if not recorded.is_playable:
                 continue
             due += max(0, recorded.ms - (before or recorded.ms)) / 1000 / self._speed
             before = recorded.ms
@@ -96,5 +104,8 @@ class ReplayFeed:
                 await self._exchange.running.wait()
                 due = loop.time()
             self._market_ms = recorded.ms
-            self._exchange.publish_recorded(recorded)
+            if recorded.is_private:
+                self._publish_private(recorded)
+            else:
+                self._exchange.publish_recorded(recorded)
             self.played += 1

@@ -7,10 +7,20 @@ Lines of one connection stand in the order in which things happened on it, all t
     {"event":"sent","connection":3,"topic":"publicTrade.BTCUSDT","ms":...,"rows":[...]}
     {"event":"sent","connection":3,"topic":"tickers.BTCUSDT","ms":...,"ts":...,"state":{...}}
     {"event":"raw","connection":3,"topic":null,"ms":...,"text":"..."}
-    {"event":"closed","connection":3,"how":"client","ms":...}
+    {"event":"closed","connection":3,"ms":...,"how":"client"}
 
 "sent" means handed to the transport; what a client has read is known after a drain. `how` is
 client, reset (the sandbox sent a TCP reset) or server (it closed in some other way).
+
+Lines of a private connection also name the account. Every private row is "made" once, before it
+is sent to anybody, and also when nobody listens; a row of an earlier frame that is sent again is
+not made again, and that line says "resent". Public trades are "made" when nobody was there to be
+sent them:
+
+    {"event":"made","account":"a","topic":"order","ms":...,"creationTime":...,"rows":[...]}
+    {"event":"sent","connection":4,"ms":...,"account":"a","topic":"order","creationTime":...,"rows":[...]}
+    {"event":"made","topic":"publicTrade.BTCUSDT","ms":...,"rows":[...]}
+
 Writes are buffered, and nothing is kept in memory.
 """
 
@@ -58,10 +68,10 @@ class Ledger:
         """Whether anything is recorded."""
         return self._file is not None
 
-    def write(self, event: str, *, connection: int, ms: int, **fields: Any) -> None:
+    def write(self, event: str, **fields: Any) -> None:
         """Append one line; an `orjson.Fragment` among the fields is taken as it is."""
         if self._file is not None:
-            line = {"event": event, "connection": connection, "ms": ms, **fields}
+            line = {"event": event, **fields}
             self._file.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
 
     def flush(self) -> int:

@@ -7,8 +7,9 @@ A recording is a file of JSON lines, in the order of reception:
     [1790134712150, "public", {...}]
 
 `ms` is the time of reception. A frame goes to whoever subscribed to its topic, a text without
-one to every connection of its channel; recorded objects without a topic (acknowledgements,
-pongs) answered somebody else's requests and are not played.
+one to every connection of its channel. The channel "private" means all accounts, "private:NAME"
+that one. Recorded objects without a topic (acknowledgements, pongs) answered somebody else's
+requests and are not played.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from typing import Any
 
 import orjson
 
+from marketdata.sandbox.instruments import SYMBOL
 from marketdata.sandbox.wire import TICKER_TOPIC, TRADE_TOPIC
 
-CHANNELS = ("public", "private")
+PUBLIC, PRIVATE = "public", "private"
 
 
 class RecordingError(ValueError):
@@ -45,6 +47,16 @@ class Recorded:
         return topic if isinstance(topic, str) else ""
 
     @property
+    def is_private(self) -> bool:
+        """Whether it belongs to a private stream."""
+        return self.channel != PUBLIC
+
+    @property
+    def account(self) -> str:
+        """The account of a private frame; empty means all of them."""
+        return self.channel.partition(":")[2]
+
+    @property
     def is_playable(self) -> bool:
         """Whether somebody could be waiting for it."""
         return bool(self.topic) or self.message is None
@@ -52,18 +64,24 @@ class Recorded:
 
 @dataclass(slots=True)
 class Contents:
-    """What a first pass over recordings finds: topics, symbols, the first full tickers."""
+    """What a first pass over recordings finds: topics, symbols, accounts, first full tickers."""
 
     topics: set[str] = field(default_factory=set)
+    private_topics: set[str] = field(default_factory=set)
+    accounts: set[str] = field(default_factory=set)
     symbols: dict[str, None] = field(default_factory=dict)
     tickers: dict[str, dict[str, Any]] = field(default_factory=dict)
     first_ms: int = 0
 
     def note(self, recorded: Recorded) -> None:
         """Count one frame in."""
-        if not recorded.topic or recorded.channel != "public":
+        self.accounts |= {recorded.account} - {""}
+        if not recorded.topic:
             return
         self.first_ms = self.first_ms or recorded.ms
+        if recorded.is_private:
+            self._note_private(recorded)
+            return
         self.topics.add(recorded.topic)
         kind, _, symbol = recorded.topic.partition(".")
         if kind in (TRADE_TOPIC, TICKER_TOPIC):
@@ -72,6 +90,14 @@ class Contents:
         data = message.get("data")
         if kind == TICKER_TOPIC and message.get("type") == "snapshot" and isinstance(data, dict):
             self.tickers.setdefault(symbol, message)
+
+    def _note_private(self, recorded: Recorded) -> None:
+        self.private_topics.add(recorded.topic)
+        data = (recorded.message or {}).get("data")
+        for row in data if isinstance(data, list) else ():
+            symbol = row.get("symbol") if isinstance(row, dict) else None
+            if isinstance(symbol, str) and SYMBOL.fullmatch(symbol):
+                self.symbols[symbol] = None
 
 
 def scan(paths: Sequence[Path]) -> Contents:
@@ -106,13 +132,19 @@ def _parse(line: bytes, *, where: str) -> Recorded:
     ms, channel, frame = value
     if not isinstance(ms, int) or isinstance(ms, bool):
         raise RecordingError(f"{where}: ms is no whole number.")
-    if channel not in CHANNELS:
+    if not _is_channel(channel):
         raise RecordingError(f"{where}: channel is neither public nor private.")
     if not isinstance(frame, dict | str):
         raise RecordingError(f"{where}: frame is neither an object nor a text.")
     if isinstance(frame, dict):
         return Recorded(ms=ms, channel=channel, text=orjson.dumps(frame), message=frame)
     return Recorded(ms=ms, channel=channel, text=frame.encode(), message=_object(frame))
+
+
+def _is_channel(value: Any) -> bool:
+    """Whether it is public, private, or private with the name of an account."""
+    kind, colon, name = value.partition(":") if isinstance(value, str) else ("", "", "")
+    return value == PUBLIC or (kind == PRIVATE and bool(colon) == bool(name))
 
 
 def _object(text: str) -> dict[str, Any] | None:

@@ -59,7 +59,7 @@ class MarketEndpoints:
     def instruments(self, query: Query) -> dict[str, Any]:
         """The contracts, in pages; the cursor comes percent-encoded and may be sent as it is."""
         _category(query)
-        limit = _number(query, "limit", default=500, least=1, most=1000)
+        limit = number(query, "limit", default=500, least=1, most=1000)
         if (status := query.get("status", "Trading")) not in STATUSES:
             raise ParameterError("params error: status invalid")
         names = sorted(self._exchange.instruments) if status == "Trading" else []
@@ -81,7 +81,7 @@ class MarketEndpoints:
         """The last trades, newest first: never more than 1000, and no way further back."""
         _category(query)
         symbol = self._symbol(query)
-        limit = _number(query, "limit", default=500, least=1, most=1000)
+        limit = number(query, "limit", default=500, least=1, most=1000)
         rows = self._exchange.tapes[symbol].recent(limit)
         return {"category": "linear", "list": [rest_trade(row) for row in rows]}
 
@@ -102,10 +102,10 @@ class MarketEndpoints:
         minutes = INTERVALS.get(query.get("interval", ""))
         if minutes is None:
             raise ParameterError("params error: interval invalid")
-        limit = _number(query, "limit", default=200, least=1, most=1000)
+        limit = number(query, "limit", default=200, least=1, most=1000)
         now = self._exchange.market_ms()
-        start = _number(query, "start", default=0, least=0)
-        end = _number(query, "end", default=now + MINUTE_MS, least=0)
+        start = number(query, "start", default=0, least=0)
+        end = number(query, "end", default=now + MINUTE_MS, least=0)
         bars = self._exchange.tapes[symbol].bars(minutes, until_ms=now)
         rows = [bar.wire(at) for at, bar in bars if start <= at <= end]
         rows = rows[:limit] if start and "end" not in query else rows[-limit:]
@@ -147,7 +147,7 @@ def _category(query: Query) -> None:
         raise ParameterError("params error: Category is invalid")
 
 
-def _number(query: Query, name: str, *, default: int, least: int, most: int = 1 << 62) -> int:
+def number(query: Query, name: str, *, default: int, least: int, most: int = 1 << 62) -> int:
     text = query.get(name, "")
     if not text:
         return default

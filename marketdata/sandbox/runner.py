@@ -12,37 +12,55 @@ from typing import Any, Self, TypeVar
 
 from marketdata.sandbox import wire
 from marketdata.sandbox.config import SandboxConfig
-from marketdata.sandbox.connections import ENDINGS
+from marketdata.sandbox.connections import CHANNELS, ENDINGS
 from marketdata.sandbox.exchange import Exchange
 from marketdata.sandbox.feed import ReplayFeed
 from marketdata.sandbox.ledger import read_lines
+from marketdata.sandbox.private.accounts import SandboxAccount
+from marketdata.sandbox.private.desk import Desk
+from marketdata.sandbox.private.wire import CATEGORISED, TOPICS
 from marketdata.sandbox.server import Address, Sandbox
 from marketdata.sandbox.wire import Row
 
 CALL_SECONDS = 30.0
 POLL_SECONDS = 0.005
 SECOND_SIGNAL_EXIT = 130
+PARENT_SECONDS = 0.5
 
 T = TypeVar("T")
 
 
-def serve(config: SandboxConfig, ready: Callable[[Address], None]) -> None:
+def serve(
+    config: SandboxConfig, ready: Callable[[Address], None], *, with_parent: bool = False
+) -> None:
     """Run a sandbox until SIGTERM or SIGINT; a second signal ends the process at once.
 
+    `with_parent` ends it as well when the process that started it is gone.
     `ready` is called as soon as it listens. Raises ValueError for recordings that cannot be
     read, CannotListen (an OSError) for a port that is taken.
     """
-    asyncio.run(_serve(config, ready))
+    asyncio.run(_serve(config, ready, os.getppid() if with_parent else None))
 
 
-async def _serve(config: SandboxConfig, ready: Callable[[Address], None]) -> None:
+async def _serve(
+    config: SandboxConfig, ready: Callable[[Address], None], parent: int | None
+) -> None:
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _on_signal, stop)
     sandbox = Sandbox(config)
     async with sandbox.listening() as address:
         ready(address)
+        watch = asyncio.create_task(_end_with(parent, stop))
         await sandbox.run(stop)
+        watch.cancel()
+
+
+async def _end_with(parent: int | None, stop: asyncio.Event) -> None:
+    while parent is not None and os.getppid() == parent:
+        await asyncio.sleep(PARENT_SECONDS)
+    if parent is not None:
+        stop.set()
 
 
 def _on_signal(stop: asyncio.Event) -> None:
@@ -137,9 +155,65 @@ class SandboxServer:
         """Send a ticker delta to these values (wire names); False when nothing changed."""
         return self._call(lambda exchange: exchange.publish_ticker(symbol, values))
 
-    def send_raw(self, text: str, topic: str | None = None) -> int:
-        """Send any text to the readers of a topic, or to everybody; to how many."""
-        return self._call(lambda exchange: exchange.send_raw(text, topic))
+    def send_raw(self, text: str, topic: str | None = None, account: str | None = None) -> int:
+        """Send any text to the readers of a topic, of an account, or to everybody; to how many."""
+        return self._call(lambda exchange: exchange.send_raw(text, topic, account))
+
+    # --- the accounts ------------------------------------------------------------------------
+
+    @property
+    def accounts(self) -> dict[str, SandboxAccount]:
+        """The accounts by name, with the keys that a client needs."""
+        return {account.name: account for account in self._config.accounts}
+
+    def send_private(
+        self,
+        account: str,
+        topic: str,
+        rows: Sequence[Any],
+        creation_time: int | None = None,
+        *,
+        resent: bool = False,
+    ) -> None:
+        """Send wire rows as they are, in one frame; executions and orders get on the lists.
+
+        `resent` says that they were sent before, so that they are not counted as new.
+        """
+        self._desk(account, lambda desk: desk.send(topic, rows, creation_time, resent=resent))
+
+    def script(self, account: str, steps: int = 1) -> None:
+        """Let so many orders be born and come to their ends, at once."""
+        self._desk(account, lambda desk: desk.run(steps))
+
+    def events(self, account: str, count: int = 1) -> None:
+        """Let so many things happen to an account's orders; some may be left open."""
+        self._desk(account, lambda desk: desk.events(count))
+
+    def set_account(
+        self, account: str, *, rate: float | None = None, refusal: str | None = None
+    ) -> None:
+        """Change how busy an account is, or how it is refused ("" ends that)."""
+        self._desk(account, lambda desk: desk.change(rate=rate, refusal=refusal))
+
+    def wait_for_private(self, account: str, timeout: float = CALL_SECONDS) -> None:
+        """Wait until somebody is subscribed to all of an account's topics. Raises TimeoutError."""
+
+        self._desk(account, lambda desk: desk.name)
+
+        def heard(exchange: Exchange) -> bool:
+            either = ((topic, CATEGORISED.get(topic, topic)) for topic in TOPICS)
+            return all(
+                any(exchange.has_readers(name, account=account) for name in names)
+                for names in either
+            )
+
+        self._wait(lambda exchange: exchange.until(lambda: heard(exchange)), timeout)
+
+    def private_rows(self, account: str, topic: str) -> list[Any]:
+        """All rows of a topic that an account ever had, sent to somebody or not."""
+        mine = (line for line in self.ledger() if line["event"] == "made")
+        mine = (line for line in mine if line.get("account") == account)
+        return [row for line in mine if line["topic"] == topic for row in line["rows"]]
 
     # --- the connections ---------------------------------------------------------------------
 
@@ -177,11 +251,21 @@ class SandboxServer:
         """Wait until every connection has read all that was sent. Raises DrainTimeout."""
         return self._wait(lambda exchange: exchange.drain(timeout), timeout + CALL_SECONDS)
 
-    def break_connections(self, how: str = "reset") -> int:
-        """End all public connections: `reset`, `close` or `fin`; returns when they are gone."""
+    def break_connections(
+        self, how: str = "reset", channel: str | None = None, account: str | None = None
+    ) -> int:
+        """End connections: `reset`, `close` or `fin`; how many, and returns when they are gone.
+
+        All of them, or those of a channel (public, private) or of an account.
+        """
         if how not in ENDINGS:
             raise ValueError(f"how is one of {', '.join(ENDINGS)}.")
-        return self._wait(lambda exchange: exchange.break_connections(how), CALL_SECONDS)
+        if channel not in (None, *CHANNELS):
+            raise ValueError(f"channel is one of {', '.join(CHANNELS)}.")
+        return self._wait(
+            lambda exchange: exchange.break_connections(how, channel=channel, account=account),
+            CALL_SECONDS,
+        )
 
     def refuse(self, seconds: float) -> None:
         """Answer handshakes with 502 for so long; 0 ends it."""
@@ -190,8 +274,12 @@ class SandboxServer:
     # --- the truth ---------------------------------------------------------------------------
 
     def status(self) -> dict[str, Any]:
-        """Connections, topics, rows sent, market time."""
-        return self._call(lambda exchange: exchange.status())
+        """Connections, topics, rows sent, market time, accounts."""
+        return self._call(
+            lambda exchange: (
+                exchange.status() | {"accounts": [desk.status() for desk in self._sandbox.desks]}
+            )
+        )
 
     def ledger(self) -> Iterator[dict[str, Any]]:
         """What was done up to now, event by event; nothing without a ledger."""
@@ -232,6 +320,9 @@ class SandboxServer:
             return action(exchange)
 
         return self._wait(act, CALL_SECONDS)
+
+    def _desk(self, account: str, action: Callable[[Desk], T]) -> T:
+        return self._call(lambda _: action(self._sandbox.desks[account]))
 
     def _wait(self, action: Callable[[Exchange], Awaitable[T]], timeout: float) -> T:
         async def act() -> T:

@@ -21,6 +21,10 @@ from marketdata.sandbox.feed import RandomFeed, ReplayFeed
 from marketdata.sandbox.instruments import Instrument
 from marketdata.sandbox.ledger import Ledger
 from marketdata.sandbox.market import RandomMarket
+from marketdata.sandbox.private.desk import Desks
+from marketdata.sandbox.private.feed import PrivateFeed, PrivateReplay
+from marketdata.sandbox.private.rest import AccountEndpoints
+from marketdata.sandbox.private.sockets import serve_private
 from marketdata.sandbox.replay import Contents, scan
 from marketdata.sandbox.rest import MarketEndpoints
 from marketdata.sandbox.sockets import serve_public
@@ -67,16 +71,25 @@ class Sandbox:
     def __init__(self, config: SandboxConfig) -> None:
         self.config = config
         contents = scan(config.recordings)
+        for name in contents.accounts - {account.name for account in config.accounts}:
+            raise ValueError(f"There is no account {name!r}, to whom a recording belongs.")
         names = (*contents.symbols, *config.symbols) or config.trading_symbols
         listed = [instruments.instrument(name) for name in dict.fromkeys(names)]
         self.market = RandomMarket(listed, config.seed)
         self.exchange = self._exchange(listed, contents)
+        self.desks = Desks(config.accounts, self.exchange, seed=config.seed)
         self.feed: RandomFeed | ReplayFeed
         if config.recordings:
-            self.feed = ReplayFeed(self.exchange, config.recordings, speed=config.speed)
+            self.feed = ReplayFeed(
+                self.exchange,
+                config.recordings,
+                PrivateReplay(self.exchange, self.desks),
+                speed=config.speed,
+            )
             self.exchange.market_ms = self.feed.market_ms
         else:
             self.feed = RandomFeed(self.exchange, self.market, rate=config.rate, speed=config.speed)
+        self.private_feed = PrivateFeed(self.exchange, self.desks, speed=config.speed)
         if config.paused:
             self.exchange.running.clear()
 
@@ -106,9 +119,17 @@ class Sandbox:
                 f"Port {self.config.port} of {self.config.host} cannot be opened: {reason}."
             ) from None
 
+    async def _run_feeds(self) -> None:
+        feeds = [asyncio.create_task(one.run()) for one in (self.feed, self.private_feed)]
+        try:
+            await asyncio.gather(*feeds)
+        finally:
+            for feed in feeds:
+                feed.cancel()
+
     async def run(self, stop: asyncio.Event) -> None:
         """Run the market until `stop`; what goes wrong in the feed ends it, too."""
-        feed = asyncio.create_task(self.feed.run())
+        feed = asyncio.create_task(self._run_feeds())
         stopping = asyncio.create_task(stop.wait())
         try:
             await asyncio.wait({feed, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -128,6 +149,8 @@ class Sandbox:
             tickers={one.symbol: self._ticker(one.symbol, contents) for one in listed},
             ledger=self._ledger(),
             topics=contents.topics,
+            accounts=[account.name for account in self.config.accounts],
+            private_topics=contents.private_topics,
             # Recorded tickers bring their times; what is sent between them stays behind those.
             **({"ticker_clock": lambda: 0} if replayed else {}),
         )
@@ -155,8 +178,10 @@ class Sandbox:
         app.add_routes(
             [
                 web.get("/v5/public/linear", partial(serve_public, self.exchange)),
+                web.get("/v5/private", partial(serve_private, self.exchange, self.desks)),
+                *AccountEndpoints(self.exchange, self.desks).routes(),
                 *MarketEndpoints(self.exchange).routes(),
-                *Control(self.exchange, self._feed_status).routes(),
+                *Control(self.exchange, self.desks, self._feed_status).routes(),
             ]
         )
         return app

@@ -27,6 +27,16 @@ CLOSE_SECONDS = 2.0
 
 async def serve_public(exchange: Exchange, request: web.Request) -> web.StreamResponse:
     """One public connection, from handshake to end."""
+    return await converse(exchange, request, "public", Session)
+
+
+async def converse(
+    exchange: Exchange,
+    request: web.Request,
+    channel: str,
+    session_of: Callable[[Exchange, Connection], Session],
+) -> web.StreamResponse:
+    """One connection of a channel, from handshake to end."""
     if exchange.is_refusing:
         return web.Response(status=502, text="Bad Gateway")
     ws = web.WebSocketResponse(
@@ -35,8 +45,8 @@ async def serve_public(exchange: Exchange, request: web.Request) -> web.StreamRe
     await ws.prepare(request)
     if request.transport is None:  # pragma: no cover - gone within the handshake
         return ws
-    connection = exchange.open("public", transport=request.transport, ws=ws)
-    session = Session(exchange, connection)
+    connection = exchange.open(channel, transport=request.transport, ws=ws)
+    session = session_of(exchange, connection)
     try:
         async with asyncio.TaskGroup() as tasks:
             worker = tasks.create_task(session.work())
@@ -48,7 +58,12 @@ async def serve_public(exchange: Exchange, request: web.Request) -> web.StreamRe
 
 
 class Session:
-    """The conversation on one public connection."""
+    """The conversation on one public connection.
+
+    `slow` operations are not answered at once.
+    """
+
+    slow = frozenset({"subscribe"})
 
     def __init__(self, exchange: Exchange, connection: Connection) -> None:
         self._exchange = exchange
@@ -62,6 +77,11 @@ class Session:
             "subscribe": self._subscribe,
             "unsubscribe": self._unsubscribe,
         }
+
+    @property
+    def topics(self) -> set[str]:
+        """What can be subscribed to here."""
+        return self._exchange.topics
 
     async def read(self, ws: web.WebSocketResponse) -> None:
         """Take frames in until the connection ends."""
@@ -87,7 +107,7 @@ class Session:
                     Request(op="", req_id="", args=None), f"Failed to decode incoming data:{exc}"
                 )
                 continue
-            if request.op == "subscribe":
+            if request.op in self.slow:
                 await asyncio.sleep(received + ACK_DELAY_SECONDS - self._loop.time())
             self._operations.get(request.op, self._unknown)(request)
 
@@ -118,7 +138,7 @@ class Session:
             return "Params Error"
         held = set(self._connection.topics)
         for topic in args:
-            if topic not in self._exchange.topics:
+            if topic not in self.topics:
                 return f"error:handler not found,topic:{topic}"
             if topic in held:
                 return f"error:already subscribed,topic:{topic}"

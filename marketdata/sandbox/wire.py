@@ -28,11 +28,15 @@ class UndecodableFrame(ValueError):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Request:
-    """One frame of a client: the operation, its arguments, and the id to echo."""
+    """One frame of a client: the operation, its arguments, and the id to echo.
+
+    `args` are topics; `values` is whatever was sent in their place.
+    """
 
     op: str
     req_id: str
     args: list[str] | None
+    values: Any = None
 
 
 def parse_request(text: str | bytes) -> Request:
@@ -49,6 +53,7 @@ def parse_request(text: str | bytes) -> Request:
         op=op if isinstance(op, str) else "",
         req_id=req_id if isinstance(req_id, str) else "",
         args=args if strings else None,
+        values=args,
     )
 
 

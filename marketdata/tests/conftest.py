@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
 
 import pytest
 
-from marketdata.sandbox import SandboxConfig, SandboxServer
+from marketdata.sandbox import SandboxAccount, SandboxConfig, SandboxServer
 
 
 @pytest.fixture
 def sandbox() -> Iterator[SandboxServer]:
     """A quiet exchange on loopback with two symbols, which does what the test tells it."""
     with SandboxServer(SandboxConfig(symbols=("BTCUSDT", "ETHUSDT"), rate=0)) as server:
+        yield server
+
+
+@pytest.fixture
+def private_sandbox() -> Iterator[SandboxServer]:
+    """A quiet exchange with three quiet accounts: alice, bob and charlie."""
+    accounts = tuple(
+        SandboxAccount(name=name, api_key=secrets.token_hex(9), api_secret=secrets.token_hex(18))
+        for name in ("alice", "bob", "charlie")
+    )
+    config = SandboxConfig(symbols=("BTCUSDT", "ETHUSDT"), rate=0, accounts=accounts)
+    with SandboxServer(config) as server:
         yield server

@@ -62,6 +62,12 @@ def test_all_batches_of_one_call_are_stored_or_none():
     assert PublicTrade.objects.count() == 0
 
 
+@pytest.mark.parametrize("size", [0, -1])
+def test_a_senseless_batch_size_is_refused(size):
+    with pytest.raises(ValueError, match="Batch size"):
+        PublicTrade.objects.bulk_create(rows(1), ignore_conflicts=True, batch_size=size)
+
+
 def test_a_value_of_the_wrong_type_raises():
     with pytest.raises((ValidationError, ValueError)):
         PublicTrade.objects.bulk_insert(rows(1, exchange_ts="when?"))

@@ -113,7 +113,7 @@ def test_a_database_without_tables_is_said_so(environment):
 
 
 def test_a_database_of_another_environment_is_refused(sandbox, migrated):
-    assert run(migrated, "capture", "--duration", "0")[0] == 0
+    assert run(migrated, "capture", "--duration", "0.1")[0] == 0
     code, _, err = run(
         {**migrated, "EVENTSAVER_ENVIRONMENT": "testnet"}, "capture", "--symbols", "BTCUSDT"
     )
@@ -121,7 +121,7 @@ def test_a_database_of_another_environment_is_refused(sandbox, migrated):
     assert "This database holds sandbox data" in err
 
 
-@pytest.mark.parametrize("command", ["capture", "demo", "sandbox"])
+@pytest.mark.parametrize("command", ["capture", "demo", "sandbox", "reconcile"])
 def test_help_teaches_with_an_example(environment, command):
     code, out, _ = run(environment, command, "--help")
     assert code == 0
@@ -129,8 +129,19 @@ def test_help_teaches_with_an_example(environment, command):
     assert "Exit codes" in out
 
 
-def test_a_misspelt_option_is_a_usage_error(environment):
-    assert run(environment, "capture", "--symbol-list", "X")[0] == 2
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("capture", "--symbol-list", "X"), ("capture", "--duration", "nan"),
+        ("capture", "--duration", "-1"), ("demo", "--rate", "inf"), ("demo", "--rate", "0"),
+        ("reconcile", "--since", "yesterday"), ("reconcile", "--since", "1h", "--until", "2h"),
+        ("capture", "--no-public", "--no-private"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_meant_is_a_usage_error(migrated, arguments):
+    code, _, err = run(migrated, *arguments)
+    assert code == 2
+    assert "Traceback" not in err
 
 
 def test_the_test_settings_do_not_read_the_env_file():

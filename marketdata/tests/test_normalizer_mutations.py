@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from marketdata.bybit.normalizer import BybitNormalizer
-from marketdata.tests.mutations import Campaign, main, read_number
+from marketdata.tests.mutations import Campaign, PrivateCampaign, main, read_number
 
 
 @pytest.mark.parametrize("loads", [orjson.loads, json.loads])
@@ -23,9 +23,21 @@ def test_damaged_frames_lose_nothing_and_nothing_false_is_accepted(digits, loads
     assert tally.rejected.total() > 100
 
 
+@pytest.mark.parametrize("loads", [orjson.loads, json.loads])
+@pytest.mark.parametrize("digits", [15, 30])
+def test_damaged_private_frames_lose_nothing_and_nothing_false_is_accepted(digits, loads):
+    tally = PrivateCampaign(seed=digits, digits=digits, loads=loads).run(700)
+    assert tally.faults == []
+    assert tally.sound, tally.report()
+    assert tally.accepted > 1000
+    assert tally.rejected.total() > 100
+    assert tally.ignored > 10
+
+
 def test_the_command_says_what_came_of_it(capsys):
     assert main(["--frames", "300", "--seed", "3"]) == 0
-    assert "unaccounted for           0" in capsys.readouterr().out
+    assert main(["--private", "--frames", "300", "--seed", "3"]) == 0
+    assert capsys.readouterr().out.count("unaccounted for           0") == 2
 
 
 class Loses(BybitNormalizer):
@@ -75,6 +87,57 @@ class Crashes(BybitNormalizer):
 @pytest.mark.parametrize("kind", [Loses, Rounds, Converts, Remembers, Crashes])
 def test_a_campaign_finds_a_normaliser_that_is_wrong(kind):
     tally = Campaign(seed=1, normalizer=kind()).run(500)
+    assert not tally.sound
+    assert tally.faults
+
+
+class LosesFills(BybitNormalizer):
+    """Takes no pnl for a pnl of zero."""
+
+    def execution_records(self, message, received_at):
+        parsed = super().execution_records(message, received_at)
+        records = [r._replace(exec_pnl=r.exec_pnl or Decimal(0)) for r in parsed.records]
+        return parsed._replace(records=records)
+
+
+class LosesSiblings(BybitNormalizer):
+    """Gives up a wallet for one coin."""
+
+    def wallet_records(self, message, received_at):
+        parsed = super().wallet_records(message, received_at)
+        return parsed._replace(records=[]) if parsed.rejects else parsed
+
+
+class TimesDigests(BybitNormalizer):
+    """Hashes the time as well."""
+
+    def position_records(self, message, received_at):
+        parsed = super().position_records(message, received_at)
+        records = [r._replace(digest=f"{r.local_ts:%f}".zfill(32)) for r in parsed.records]
+        return parsed._replace(records=records)
+
+
+class KeepsAll(BybitNormalizer):
+    """Takes every category for ours."""
+
+    def order_records(self, message, received_at):
+        rows = message.get("data") if isinstance(message, dict) else None
+        for row in rows if isinstance(rows, list) else ():
+            if isinstance(row, dict) and row.get("category") in ("spot", "option"):
+                row["category"] = "linear"
+        return super().order_records(message, received_at)
+
+
+class TellsLess(BybitNormalizer):
+    """Forgets an event."""
+
+    def normalize_order(self, message, *, received_at=None):
+        return super().normalize_order(message, received_at=received_at)[1:]
+
+
+@pytest.mark.parametrize("kind", [LosesFills, LosesSiblings, TimesDigests, KeepsAll, TellsLess])
+def test_a_private_campaign_finds_a_normaliser_that_is_wrong(kind):
+    tally = PrivateCampaign(seed=1, normalizer=kind()).run(500)
     assert not tally.sound
     assert tally.faults
 

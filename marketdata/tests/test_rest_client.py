@@ -47,6 +47,7 @@ class Answers(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.script = []
         self.requests = []
+        self.queries = []
 
     @property
     def url(self):
@@ -71,6 +72,7 @@ class Handler(BaseHTTPRequestHandler):
         parts = urlsplit(self.path)
         query = {name: values[0] for name, values in parse_qs(parts.query).items()}
         self.server.requests.append((parts.path, query, dict(self.headers)))
+        self.server.queries.append(parts.query)
         status, body, headers = self.server.script.pop(0)
         self.send_response(status)
         for name, value in {"Content_Length": str(len(body)), **headers}.items():

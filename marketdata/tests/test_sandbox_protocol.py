@@ -183,8 +183,8 @@ def test_handshakes_are_refused_for_as_long_as_asked(sandbox):
     create_connection(sandbox.ws_public_url).close()
 
 
-def test_a_stream_wants_a_websocket_and_there_is_no_private_one_yet(sandbox):
+def test_a_stream_wants_a_websocket(sandbox):
     public = sandbox.ws_public_url.replace("ws:", "http:")
     private = sandbox.ws_private_url.replace("ws:", "http:")
     assert requests.get(public, timeout=10).status_code == 400
-    assert requests.get(private, timeout=10).status_code == 404
+    assert requests.get(private, timeout=10).status_code == 400

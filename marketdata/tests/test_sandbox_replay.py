@@ -123,7 +123,7 @@ def test_text_that_is_no_json_reaches_everybody_on_the_channel(tmp_path):
         frames = played(sandbox, listen(sandbox, TRADES))
         status = requests.get(f"{sandbox.rest_url}/sandbox/status", timeout=10).json()
     assert frames == ["<html>", json.dumps(TRADE), "[1]"]
-    assert (status["market"], status["played"], status["finished"]) == ("replay", 3, True)
+    assert (status["market"], status["played"], status["finished"]) == ("replay", 4, True)
 
 
 def test_frames_of_topics_that_the_sandbox_does_not_know_are_passed_on(tmp_path):

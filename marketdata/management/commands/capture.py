@@ -1,4 +1,4 @@
-"""`manage.py capture`: store public trades and tickers until told to stop."""
+"""`manage.py capture`: store the market and the accounts until told to stop."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
+from marketdata.capture.accounts import unknown_names
+from marketdata.capture.config import CaptureConfig
 from marketdata.capture.display import live_status, report_text
-from marketdata.capture.service import CaptureConfig, CaptureService
+from marketdata.capture.notify import notify
+from marketdata.capture.service import CaptureService
 from marketdata.capture.signals import stop_on_signals
 from marketdata.capture.startup import (
     check_database,
@@ -19,15 +22,20 @@ from marketdata.capture.startup import (
     check_stamp,
     resolve_symbols,
 )
+from marketdata.exits import ConfigurationError
+from marketdata.management.arguments import positive
 
 HELP = """\
-Store every public trade, and the last ticker of each interval, of some symbols.
+Store every public trade and the last ticker of each interval of some symbols, and every
+execution, order, position and balance of the enabled accounts.
 
   manage.py capture --symbols BTCUSDT,ETHUSDT
-  manage.py capture --symbols ALL --duration 3600 --json
+  manage.py capture --symbols ALL --no-private --duration 3600 --json
+  manage.py capture --no-public --account alice/main --account bob/main
 
 Runs until Ctrl-C or SIGTERM, then stores what it holds and exits with 0; a second signal ends
 it at once with 130. Connections are rebuilt for ever; each outage becomes a capture gap.
+Accounts that are enabled, disabled or given new keys meanwhile are noticed within seconds.
 Exit codes: 0 ok, 1 error, 2 usage, 4 configuration, 75 exchange or database unavailable."""
 
 
@@ -47,7 +55,17 @@ class Command(BaseCommand):
             metavar="A,B",
             help="comma separated, or ALL; the default is EVENTSAVER_SYMBOLS",
         )
-        parser.add_argument("--duration", type=float, metavar="S", help="stop after S seconds")
+        parser.add_argument(
+            "--account",
+            action="append",
+            default=[],
+            metavar="NAME",
+            help="an account's name, user/name or id; repeatable; the default is every enabled one",
+        )
+        half = parser.add_mutually_exclusive_group()
+        half.add_argument("--no-public", action="store_true", help="accounts only")
+        half.add_argument("--no-private", action="store_true", help="public streams only")
+        parser.add_argument("--duration", type=positive, metavar="S", help="stop after S seconds")
         parser.add_argument(
             "--json",
             action="store_true",
@@ -56,7 +74,28 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Check, run, report."""
-        check_database()
+        config = _config(options)
+        service = CaptureService(config)
+        quiet = options["json"]
+        if not quiet:
+            self.stdout.write(_announcement(config))
+        with stop_on_signals() as stop, live_status(sys.stdout, quiet=quiet) as show:
+            report = service.run(
+                stop,
+                duration=options["duration"],
+                on_tick=show,
+                on_ready=lambda: notify("READY=1"),
+                on_stopping=lambda: notify("STOPPING=1"),
+            )
+        self.stdout.write(json.dumps(report.as_json()) if quiet else report_text(report))
+        if report.exit_code:
+            sys.exit(report.exit_code)
+
+
+def _config(options: dict[str, Any]) -> CaptureConfig:
+    check_database()
+    symbols: list[str] = []
+    if not options["no_public"]:
         wanted = (
             options["symbols"].split(",") if options["symbols"] else settings.EVENTSAVER_SYMBOLS
         )
@@ -64,15 +103,23 @@ class Command(BaseCommand):
         check_endpoints(environment, endpoints)
         check_stamp(environment)
         symbols = resolve_symbols(wanted, environment, endpoints)
-        service = CaptureService(CaptureConfig(symbols=tuple(symbols)))
-        quiet = options["json"]
-        if not quiet:
-            self.stdout.write(f"Capturing {len(symbols)} symbols from {environment}; Ctrl-C stops.")
-        with stop_on_signals() as stop, live_status(sys.stdout, quiet=quiet) as show:
-            report = service.run(stop, duration=options["duration"], on_tick=show)
-        if options["json"]:
-            self.stdout.write(json.dumps(report.as_json()))
-        else:
-            self.stdout.write(report_text(report))
-        if report.exit_code:
-            sys.exit(report.exit_code)
+    if unknown := unknown_names(options["account"]):
+        raise ConfigurationError(f"No account is called {', '.join(unknown)}.")
+    return CaptureConfig(
+        symbols=tuple(symbols),
+        private=not options["no_private"],
+        accounts=tuple(options["account"]),
+    )
+
+
+def _announcement(config: CaptureConfig) -> str:
+    parts = []
+    if config.symbols:
+        parts.append(f"{len(config.symbols)} symbols from {config.environment}")
+    if config.private:
+        parts.append(
+            "the accounts " + ", ".join(config.accounts)
+            if config.accounts
+            else "every enabled account"
+        )
+    return f"Capturing {' and '.join(parts)}; Ctrl-C stops."

@@ -12,13 +12,19 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from marketdata.capture.display import live_status, report_text
+from marketdata.capture.public_writers import TradeWriter
 from marketdata.capture.signals import stop_on_signals
-from marketdata.capture.writers import TradeWriter
-from marketdata.demo.database import DEMO_USER, make_tenant, prepare_database
+from marketdata.demo.database import (
+    DEMO_USER,
+    make_operator,
+    make_tenants,
+    prepare_database,
+)
 from marketdata.demo.display import verdict_text
 from marketdata.demo.runner import Demo
 from marketdata.demo.sabotage import WAYS, sabotaged_writer
 from marketdata.exits import ExitCode
+from marketdata.management.arguments import positive
 
 HELP = """\
 Capture a minute of a market that a local exchange makes, break the connection once, and
@@ -46,7 +52,7 @@ class Command(BaseCommand):
         """Declare the options."""
         parser.add_argument("--seed", type=int, help="of the market; the default is a new one")
         parser.add_argument(
-            "--rate", type=float, default=500.0, help="trades a second over all symbols (500)"
+            "--rate", type=positive, default=500.0, help="trades a second over all symbols (500)"
         )
         parser.add_argument(
             "--sabotage", choices=sorted(WAYS), help="spoil one trade in 10,000 on its way"
@@ -57,10 +63,16 @@ class Command(BaseCommand):
         seconds = seconds_from(os.environ.get("DEMO_SECONDS", "60"))
         seed = secrets.randbelow(2**31) if options["seed"] is None else options["seed"]
         prepare_database()
-        password = make_tenant()
+        password = make_operator()
         writer = sabotaged_writer(options["sabotage"]) if options["sabotage"] else TradeWriter
         self.stdout.write(f"Capturing a local exchange's market (seed {seed}) for {seconds:g} s.")
-        demo = Demo(seconds=seconds, seed=seed, rate=options["rate"], trade_writer_class=writer)
+        demo = Demo(
+            seconds=seconds,
+            seed=seed,
+            rate=options["rate"],
+            accounts=make_tenants(),
+            trade_writer_class=writer,
+        )
         with stop_on_signals() as stop, live_status(sys.stdout) as show:
             report, verdict = demo.run(stop, show)
         self.stdout.write(report_text(report))

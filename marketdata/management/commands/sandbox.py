@@ -10,24 +10,28 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from marketdata.exits import ExitCode
-from marketdata.sandbox import Address, SandboxConfig, environment, serve
+from marketdata.sandbox import Address, SandboxConfig, environment, read_accounts, serve
 
 HELP = """\
 Run a Bybit V5 server on this machine: the public streams and the market endpoints, with trades
-made up from a seed or played from a recording. No account, no key, no network, no database.
+made up from a seed or played from a recording, and the private stream and lists of the accounts
+in a file. No key of a real account, no network, no database.
 
   manage.py sandbox                                  three symbols, 500 trades a second
   manage.py sandbox --seed 7 --rate 50 --symbols BTCUSDT
   manage.py sandbox --market replay monday.jsonl --speed 10 --paused
+  manage.py sandbox --accounts accounts.json         a file that nobody else may read
 
 It prints the environment that points a capture at it; copy that line and put the command
 behind it, in another terminal. Then, for instance, break all its connections:
 
   curl -X POST http://127.0.0.1:8765/sandbox/break -d '{"how": "reset"}'
 
-Also pause, resume, drain, send, refuse (POST), status and ledger (GET). The ledger holds every
-row that was sent. A recording is JSON lines: {"ms": 1, "channel": "public", "frame": {...}}.
-Ctrl-C ends it. Exit codes: 0 ok, 1 the port is taken, 2 usage or a recording that cannot be read."""
+Also pause, resume, drain, send, refuse, account (POST), status and ledger (GET). The ledger holds
+every row that was sent, and every private row. The file of accounts is a JSON list of objects with
+name, api_key, api_secret and, if you like, rate (events a second), hedge_mode, refusal.
+A recording is JSON lines: {"ms": 1, "channel": "public", "frame": {...}}.
+Ctrl-C ends it. Exit codes: 0 ok, 1 the port is taken, 2 usage or a file that cannot be read."""
 
 
 class Command(BaseCommand):
@@ -55,9 +59,20 @@ class Command(BaseCommand):
         parser.add_argument("--rate", type=float, default=500.0, help="trades a second, all told")
         parser.add_argument("--speed", type=float, default=1.0, help="times as fast")
         parser.add_argument("--seed", type=int, default=1, help="same seed, same market")
+        parser.add_argument(
+            "--accounts",
+            type=Path,
+            metavar="FILE",
+            help="accounts with their keys, JSON, chmod 600",
+        )
         parser.add_argument("--paused", action="store_true", help="begin with POST /sandbox/resume")
         parser.add_argument("--ledger", type=Path, metavar="FILE", help="a new file that stays")
         parser.add_argument("--no-ledger", action="store_true", help="record nothing")
+        parser.add_argument(
+            "--with-parent",
+            action="store_true",
+            help="end with the process that started it",
+        )
         parser.add_argument(
             "--json", action="store_true", help="one machine-readable line when it is ready"
         )
@@ -66,7 +81,7 @@ class Command(BaseCommand):
         """Build, run, report."""
         report = self._report_json if options["json"] else self._report_text
         try:
-            serve(_config(options), report)
+            serve(_config(options), report, with_parent=options["with_parent"])
         except ValueError as exc:
             raise CommandError(str(exc), returncode=ExitCode.USAGE) from exc
         except OSError as exc:
@@ -99,6 +114,8 @@ def _config(options: dict[str, Any]) -> SandboxConfig:
     kind, *files = options["market"]
     if (kind, bool(files)) not in {("random", False), ("replay", True)}:
         raise ValueError("--market is random, or replay with one or more files.")
+    if options["symbols"] is not None and not options["symbols"].strip(" ,"):
+        raise ValueError("--symbols names none.")
     symbols = options["symbols"].split(",") if options["symbols"] else ()
     return SandboxConfig(
         port=options["port"],
@@ -110,4 +127,5 @@ def _config(options: dict[str, Any]) -> SandboxConfig:
         paused=options["paused"],
         ledger=options["ledger"],
         record=not options["no_ledger"],
+        accounts=read_accounts(options["accounts"]) if options["accounts"] else (),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,9 +11,13 @@ from typing import Any
 import pytest
 from django.db import connection
 
+from accounts.models import ApiCredential, BybitAccount
+from accounts.tests.factories import BybitAccountFactory
 from marketdata.bybit.environments import Endpoints, Environment
-from marketdata.capture.service import CaptureConfig, CaptureReport, CaptureService
-from marketdata.sandbox import SandboxServer
+from marketdata.capture.config import CaptureConfig
+from marketdata.capture.report import CaptureReport
+from marketdata.capture.service import CaptureService
+from marketdata.sandbox import SandboxAccount, SandboxConfig, SandboxServer
 
 JOIN_SECONDS = 40
 
@@ -54,11 +59,17 @@ def capture_config(sandbox: SandboxServer, **changes: Any) -> CaptureConfig:
     options: dict[str, Any] = {
         "symbols": ("BTCUSDT", "ETHUSDT"),
         "environment": Environment.SANDBOX,
-        "endpoints": Endpoints(rest=sandbox.rest_url, ws_public=sandbox.ws_public_url),
+        "endpoints": Endpoints(
+            rest=sandbox.rest_url,
+            ws_public=sandbox.ws_public_url,
+            ws_private=sandbox.ws_private_url,
+        ),
         "flush_interval": 0.05,
         "ticker_interval_ms": 0,
         "reconnect_delay": 0.01,
         "max_reconnect_delay": 0.05,
+        "refused_delay": 0.05,
+        "roster_interval": 0.0,
     }
     return CaptureConfig(**options | changes)
 
@@ -68,17 +79,77 @@ def capturing(sandbox: SandboxServer, transactional_db: None) -> Callable[..., A
     """A context manager in whose block a service captures from the sandbox."""
 
     @contextmanager
-    def run(service: CaptureService | None = None, **changes: Any) -> Iterator[Running]:
+    def run(
+        service: CaptureService | None = None, expected: tuple[str, ...] = (), **changes: Any
+    ) -> Iterator[Running]:
         config = capture_config(sandbox, **changes)
         running = Running(service or CaptureService(config))
         running.thread.start()
         try:
             topics = [
                 f"{kind}.{symbol}"
-                for symbol in config.symbols
+                for symbol in expected or config.symbols
                 for kind in ("publicTrade", "tickers")
             ]
             sandbox.wait_for_topics(*topics)
+            yield running
+        finally:
+            running.stop.set()
+            running.thread.join(JOIN_SECONDS)
+
+    return run
+
+
+TENANTS = ("alice/main", "bob/main", "charlie/main")
+
+
+@pytest.fixture
+def exchange() -> Iterator[SandboxServer]:
+    """A quiet exchange that knows an account of each of three tenants."""
+    accounts = tuple(
+        SandboxAccount(name=name, api_key=secrets.token_hex(9), api_secret=secrets.token_hex(18))
+        for name in TENANTS
+    )
+    config = SandboxConfig(symbols=("BTCUSDT", "ETHUSDT"), rate=0, accounts=accounts)
+    with SandboxServer(config) as server:
+        yield server
+
+
+def credential_for(account: BybitAccount, api_key: str, api_secret: str) -> ApiCredential:
+    """Give `account` this key, in place of the one it has."""
+    ApiCredential.objects.unscoped().filter(account=account, is_active=True).update(is_active=False)
+    credential = ApiCredential(account=account, api_key=api_key)
+    credential.seal_secret(api_secret)
+    credential.save()
+    return credential
+
+
+@pytest.fixture
+def tenants(exchange: SandboxServer, transactional_db: None) -> dict[str, BybitAccount]:
+    """The same accounts in the database, each with its key."""
+    accounts = {}
+    for name, known in exchange.accounts.items():
+        username, account_name = name.split("/")
+        account = BybitAccountFactory.create(
+            user__username=username, account_name=account_name, environment="sandbox"
+        )
+        credential_for(account, known.api_key, known.api_secret)
+        accounts[username] = account
+    return accounts
+
+
+@pytest.fixture
+def serving(exchange: SandboxServer, tenants: dict[str, BybitAccount]) -> Callable[..., Any]:
+    """A context manager in whose block a service captures the accounts, and no market."""
+
+    @contextmanager
+    def run(*expected: str, **changes: Any) -> Iterator[Running]:
+        config = capture_config(exchange, **{"symbols": (), "private": True} | changes)
+        running = Running(CaptureService(config))
+        running.thread.start()
+        try:
+            for name in expected or TENANTS:
+                exchange.wait_for_private(name)
             yield running
         finally:
             running.stop.set()

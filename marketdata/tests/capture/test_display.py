@@ -10,7 +10,8 @@ import pytest
 
 from marketdata.capture import display
 from marketdata.capture.display import live_status, report_text
-from marketdata.capture.service import CaptureReport, CaptureService, StreamStatus
+from marketdata.capture.report import CaptureReport, StreamStatus
+from marketdata.capture.service import CaptureService
 from marketdata.exits import ExitCode
 
 COUNTS = dict.fromkeys(("received", "stored", "duplicate", "conflated", "quarantined"), 1234)

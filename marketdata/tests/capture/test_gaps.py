@@ -62,7 +62,7 @@ def test_an_older_row_sent_again_does_not_turn_a_gap_round():
 def test_what_is_open_at_the_end_of_capture_ends_there():
     book = GapBook()
     book.open([FEED], "lost", seconds(5))
-    book.end_all(seconds(8))
+    book.end(seconds(8))
     book.persist()
     assert CaptureGap.objects.get().ended_at == seconds(8)
 

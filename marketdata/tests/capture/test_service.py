@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from decimal import Decimal
 
 import orjson
@@ -13,10 +12,11 @@ from django.db import OperationalError
 from marketdata.bybit.ws_client import MAX_FRAME_CHARACTERS
 from marketdata.capture.collectors import TRADES
 from marketdata.capture.gaps import GapBook
+from marketdata.capture.public_writers import TradeWriter
 from marketdata.capture.quarantine import Quarantine
 from marketdata.capture.service import CaptureService
-from marketdata.capture.writers import TradeWriter
-from marketdata.demo.verdict import Judge, Ledger
+from marketdata.demo.ledger import Ledger
+from marketdata.demo.verdict import Judge, Watermark
 from marketdata.exits import ConfigurationError, ExitCode
 from marketdata.models import (
     CaptureGap,
@@ -42,20 +42,20 @@ def frame(*rows: dict, topic: str = TOPIC) -> str:
     return orjson.dumps({"topic": topic, "type": "snapshot", "ts": 1, "data": rows}).decode()
 
 
-def judge(sandbox: SandboxServer, running, began: datetime):
-    config = running.service.config
-    return Judge(Ledger.read(sandbox.ledger()), running.finish(), config, since=began).judge()
+def judge(sandbox: SandboxServer, running, before: Watermark):
+    report = running.finish()
+    return Judge(Ledger.read(sandbox.ledger()), report, running.service.config, before).judge()
 
 
 def test_what_the_exchange_sends_is_what_the_database_holds(sandbox, capturing):
-    began = datetime.now(UTC)
+    before = Watermark()
     with capturing() as running:
         for symbol in ("BTCUSDT", "ETHUSDT"):
             send(sandbox, 40, symbol)
             sandbox.send_ticker(symbol, lastPrice="123.4", fundingRate="-0.0002")
         sandbox.drain()
         running.finish()
-    verdict = judge(sandbox, running, began)
+    verdict = judge(sandbox, running, before)
     assert verdict.problems == []
     assert verdict.stored["public_trades"] == 80
     assert running.report.exit_code == ExitCode.OK
@@ -107,7 +107,7 @@ def test_a_refusing_exchange_is_asked_until_it_accepts(sandbox, capturing):
         sandbox.refuse(3600)
         sandbox.break_connections("reset")
         for _ in range(1000):
-            if running.service.supervisors[0].client.state.reconnect_count >= 3:
+            if running.service.public.supervisors[0].client.state.reconnect_count >= 3:
                 break
             running.stop.wait(0.05)
         sandbox.refuse(0)
@@ -124,8 +124,8 @@ BAD_TEXTS = {
     "broken JSON": ('{"topic": "publicTrade.BTCUSDT", "data": [', "not JSON"),
     "no object": ("[1, 2]", "not a JSON object"),
     "a number": ("17", "not a JSON object"),
-    "NaN": ('{"topic": "publicTrade.BTCUSDT", "data": NaN}', "not JSON"),
-    "a lone surrogate": ('{"topic": "publicTrade.BTCUSDT", "data": "\\ud800"}', "not JSON"),
+    "NaN": ('{"topic": "publicTrade.BTCUSDT", "data": NaN}', "data"),
+    "a lone surrogate": ('{"topic": "publicTrade.BTCUSDT", "data": "\\ud800"}', "data"),
     "deep nesting": ("[" * 100_000, "not JSON"),
     "no topic": ('{"hello": "world"}', "neither data nor an answer"),
     "a strange answer": ('{"op": "subscribe", "success": false}', "neither data nor an answer"),
@@ -150,19 +150,58 @@ def test_a_bad_frame_is_quarantined_and_the_connection_lives_on(sandbox, capturi
     assert (report.reconnects, report.violations) == (0, [])
 
 
-def test_the_good_rows_of_a_frame_are_stored_beside_a_bad_one(sandbox, capturing):
+@pytest.mark.parametrize("change", [{"p": "1e5"}, {"v": float("nan")}, {"L": "\ud800", "S": ""}])
+def test_the_good_rows_of_a_frame_are_stored_beside_a_bad_one(sandbox, capturing, change):
     good = sandbox.make_trades("BTCUSDT", 3)
-    bad = good[1] | {"p": "1e5"}
+    bad = good[1] | change
+    text = {"topic": TOPIC, "type": "snapshot", "ts": 1, "data": [good[0], bad, good[2]]}
     with capturing() as running:
-        sandbox.send_raw(frame(good[0], bad, good[2]), TOPIC)
+        sandbox.send_raw(json.dumps(text), TOPIC)
         sandbox.drain()
         report = running.finish()
     assert {row["i"] for row in good} - {bad["i"]} == set(
         PublicTrade.objects.values_list("trade_id", flat=True)
     )
-    kept = QuarantinedMessage.objects.get()
-    assert json.loads(kept.raw_text) == bad
+    assert bad["i"] in QuarantinedMessage.objects.get().raw_text
     assert report.violations == []
+
+
+def test_a_frame_of_a_hundred_thousand_bad_rows_costs_its_good_ones_nothing(sandbox, capturing):
+    good = sandbox.make_trades("BTCUSDT", 2)
+    rows = [good[0], *range(100_000, 200_000), good[1]]
+    with capturing() as running:
+        sandbox.send_raw(json.dumps({"topic": TOPIC, "data": rows}), TOPIC)
+        sandbox.drain()
+        report = running.finish()
+    assert report.exit_code == ExitCode.OK
+    assert PublicTrade.objects.count() == 2
+    assert running.service.books.tally.snapshot()[TRADES]["quarantined"] == 100_000
+    assert sum(QuarantinedMessage.objects.values_list("count", flat=True)) == 100_000
+
+
+def test_a_refused_topic_is_a_gap_while_it_lasts(sandbox, capturing):
+    with capturing(symbols=("BTCUSDT", "NOPEUSDT"), expected=("BTCUSDT",)) as running:
+        send(sandbox)
+        sandbox.drain()
+        running.finish()
+    gaps = CaptureGap.objects.filter(symbol="NOPEUSDT")
+    assert {gap.stream for gap in gaps} == {"trades", "tickers"}
+    assert all("handler not found" in gap.reason for gap in gaps)
+    assert not CaptureGap.objects.filter(symbol="BTCUSDT").exists()
+
+
+def test_a_gap_that_a_dead_capture_left_open_ends_with_the_first_row(sandbox, capturing):
+    left = CaptureGap.objects.create(
+        stream="trades", symbol="BTCUSDT", started_at=trade(1).exchange_ts, reason="lost"
+    )
+    with capturing() as running:
+        send(sandbox)
+        sandbox.drain()
+        running.finish()
+    left.refresh_from_db()
+    first = PublicTrade.objects.order_by("exchange_ts")[0]
+    assert (left.started_at, left.ended_at) == (trade(1).exchange_ts, first.exchange_ts)
+    assert CaptureGap.objects.filter(stream="trades").count() == 1
 
 
 def test_a_value_that_the_database_cannot_hold_exactly_is_quarantined(sandbox, capturing):
@@ -177,15 +216,18 @@ def test_a_value_that_the_database_cannot_hold_exactly_is_quarantined(sandbox, c
 
 def test_stopping_in_the_middle_of_a_busy_market_loses_nothing(transactional_db):
     config = SandboxConfig(symbols=("BTCUSDT", "ETHUSDT"), rate=3000, seed=5)
-    began = datetime.now(UTC)
+    before = Watermark()
     with SandboxServer(config) as sandbox:
         running = Running(CaptureService(capture_config(sandbox)))
         running.thread.start()
         sandbox.wait_for_topics(TOPIC)
-        while running.service.tally.snapshot().get(("trades", None), {}).get("received", 0) < 2000:
+        while (
+            running.service.books.tally.snapshot().get(("trades", None), {}).get("received", 0)
+            < 2000
+        ):
             assert not running.stop.wait(0.01)
         running.finish()
-        verdict = judge(sandbox, running, began)
+        verdict = judge(sandbox, running, before)
     assert verdict.problems == []
     assert verdict.declared == 0
 
@@ -210,7 +252,7 @@ def test_a_database_of_another_environment_is_refused(sandbox):
 
 
 def test_a_writer_that_dies_stops_the_capture(sandbox, capturing, monkeypatch):
-    def broken(self, batch):
+    def broken(self, key, batch):
         raise RuntimeError("a bug")
 
     monkeypatch.setattr(TradeWriter, "_insert", broken)
@@ -222,26 +264,26 @@ def test_a_writer_that_dies_stops_the_capture(sandbox, capturing, monkeypatch):
 
 
 def test_more_rows_than_capture_may_hold_stop_it(sandbox, capturing, monkeypatch):
-    def away(self, batch):
+    def away(self, key, batch):
         raise OperationalError("away")
 
     monkeypatch.setattr(TradeWriter, "_insert", away)
     monkeypatch.setattr("marketdata.capture.service.WRITER_STOP_SECONDS", 0)
     service = CaptureService(capture_config(sandbox))
-    service._writers[("trades", None)].buffer.capacity = 10
+    service.public.writers[0].buffer.capacity = 10
     with capturing(service) as running:
         send(sandbox, 5000)
         send(sandbox, 200)
         report = running.wait()
     assert report.exit_code == ExitCode.UNAVAILABLE
     assert any("5200 rows of trades" in problem for problem in report.problems)
-    assert report.violations == []
+    assert report.violations == ["trades: 5200 rows are still buffered at the end"]
 
 
 def test_many_symbols_are_spread_over_connections(sandbox, monkeypatch):
-    monkeypatch.setattr("marketdata.capture.service.SYMBOLS_PER_CONNECTION", 1)
+    monkeypatch.setattr("marketdata.capture.parts.SYMBOLS_PER_CONNECTION", 1)
     service = CaptureService(capture_config(sandbox))
-    assert [s.client.topics for s in service.supervisors] == [
+    assert [s.client.topics for s in service.public.supervisors] == [
         ["publicTrade.BTCUSDT", "tickers.BTCUSDT"],
         ["publicTrade.ETHUSDT", "tickers.ETHUSDT"],
     ]
@@ -280,7 +322,7 @@ def test_what_could_not_be_written_at_the_end_is_said(sandbox, capturing, monkey
 
 def test_rows_that_nobody_accounts_for_stop_the_capture(sandbox, capturing):
     with capturing() as running:
-        running.service.tally.add(TRADES, received=1)
+        running.service.books.tally.add(TRADES, received=1)
         report = running.wait()
     assert report.exit_code == ExitCode.ERROR
     assert report.violations == ["trades: received 1, accounted for 0"]
@@ -289,7 +331,7 @@ def test_rows_that_nobody_accounts_for_stop_the_capture(sandbox, capturing):
 def test_too_many_messages_for_quarantine_stop_the_capture(sandbox, capturing, monkeypatch):
     monkeypatch.setattr(Quarantine, "flush", lambda self: None)
     with capturing() as running:
-        running.service.quarantine._capacity = 1
+        running.service.books.quarantine._capacity = 1
         for text in ("a", "b", "c"):
             sandbox.send_raw(text)
         report = running.wait()

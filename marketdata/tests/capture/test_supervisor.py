@@ -24,6 +24,7 @@ class ScriptedClient:
         self.log: list[str] = []
         self.steady = threading.Event()
         self.now = "up"
+        self.rejected_topics: dict[str, str] = {}
 
     def connect(self) -> None:
         self.now = self.script.pop(0) if self.script else "up"
@@ -60,7 +61,7 @@ def supervise(monkeypatch):
             "test",
             client,
             gaps,
-            [FEED],
+            {"publicTrade.BTCUSDT": FEED},
             on_connecting=lambda: None,
             first_delay=0.001,
             longest_delay=0.01,

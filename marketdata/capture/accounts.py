@@ -1,0 +1,111 @@
+"""The exchange accounts that capture serves, as it needs to know them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from django.utils import timezone
+
+from accounts.models import ApiCredential, BybitAccount, User
+from accounts.vault import VaultError
+from marketdata.bybit.environments import Environment
+
+SERVED = (BybitAccount.Status.ENABLED, BybitAccount.Status.ERROR)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccountContext:
+    """One account with what its connection needs; the secret is not in its repr.
+
+    Two contexts are equal when a running connection need not be changed.
+    """
+
+    account_id: UUID
+    user_id: UUID
+    name: str
+    environment: Environment
+    hedge_mode: bool
+    api_key: str = field(repr=False)
+    api_secret: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Roster:
+    """The accounts to serve now, and those that cannot be, with the reason."""
+
+    contexts: tuple[AccountContext, ...]
+    set_aside: dict[UUID, str]
+    names: dict[UUID, str]
+
+
+def read_roster(names: Collection[str] = ()) -> Roster:
+    """Every enabled account of every active user, or those that `names` pick.
+
+    An account that was set aside before is asked again:
+    only its user switches it off for good.
+    """
+    accounts = BybitAccount.objects.unscoped().filter(
+        status__in=SERVED, user__status=User.Status.ACTIVE, user__is_active=True
+    )
+    credentials = {
+        credential.account_id: credential
+        for credential in ApiCredential.objects.unscoped()
+        .filter(is_active=True, account__in=accounts)
+        .select_related("account")
+    }
+    contexts: list[AccountContext] = []
+    set_aside: dict[UUID, str] = {}
+    display: dict[UUID, str] = {}
+    for account in accounts.select_related("user").order_by("created_at", "pk"):
+        if names and not names_of(account) & set(names):
+            continue
+        display[account.pk] = full_name(account)
+        try:
+            contexts.append(_context(account, credentials.get(account.pk)))
+        except VaultError as error:
+            set_aside[account.pk] = str(error)
+    return Roster(tuple(contexts), set_aside, display)
+
+
+def _context(account: BybitAccount, credential: ApiCredential | None) -> AccountContext:
+    if credential is None:
+        raise VaultError("The account has no active credential.")
+    return AccountContext(
+        account_id=account.pk,
+        user_id=account.user_id,
+        name=full_name(account),
+        environment=Environment(account.environment),
+        hedge_mode=account.position_mode == BybitAccount.PositionMode.HEDGE,
+        api_key=credential.api_key,
+        api_secret=credential.open_secret(),
+    )
+
+
+def note_state(account_id: UUID, reason: str) -> None:
+    """Write down that an account is set aside for `reason`, or with none that it is served.
+
+    An account that its user has switched off meanwhile is left alone.
+    """
+    status = BybitAccount.Status.ERROR if reason else BybitAccount.Status.ENABLED
+    BybitAccount.objects.unscoped().filter(pk=account_id, status__in=SERVED).update(
+        status=status, status_reason=reason[:200], updated_at=timezone.now()
+    )
+
+
+def full_name(account: BybitAccount) -> str:
+    """The name that tells an account from those of other users."""
+    return f"{account.user.username}/{account.account_name}"
+
+
+def names_of(account: BybitAccount) -> set[str]:
+    """What a user may call an account: its name, user/name, or its id."""
+    return {account.account_name, full_name(account), str(account.pk)}
+
+
+def unknown_names(names: Iterable[str]) -> list[str]:
+    """Those of `names` that are no account's."""
+    accounts = BybitAccount.objects.unscoped().select_related("user")
+    known = {name for account in accounts for name in names_of(account)}
+    return sorted(set(names) - known)

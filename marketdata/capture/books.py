@@ -1,0 +1,21 @@
+"""What all parts of a capture share: the counts, the quarantine, the gaps."""
+
+from __future__ import annotations
+
+from marketdata.capture.gaps import GapBook
+from marketdata.capture.quarantine import Quarantine
+from marketdata.capture.tally import Tally
+
+
+class Books:
+    """The books of one capture."""
+
+    def __init__(self) -> None:
+        self.tally = Tally()
+        self.quarantine = Quarantine(self.tally)
+        self.gaps = GapBook()
+
+    def persist(self) -> None:
+        """Write gaps and quarantine. On a database error nothing is forgotten, and it is raised."""
+        self.gaps.persist()
+        self.quarantine.flush()

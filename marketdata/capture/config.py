@@ -1,0 +1,36 @@
+"""What to capture, from where, and how eagerly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from django.conf import settings
+
+from marketdata.bybit.environments import Endpoints, Environment
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaptureConfig:
+    """The configuration of one capture; what is not given comes from the settings.
+
+    `symbols` are the public streams, none for a capture of accounts alone. `private` says
+    whether accounts are served: every enabled one, or those whose name or id is in `accounts`.
+    `endpoints` belong to the sandbox environment.
+    """
+
+    symbols: tuple[str, ...] = ()
+    private: bool = False
+    accounts: tuple[str, ...] = ()
+    environment: Environment = field(default_factory=lambda: settings.EVENTSAVER_ENVIRONMENT)
+    endpoints: Endpoints = field(default_factory=lambda: settings.BYBIT_ENDPOINTS)
+    batch_size: int = field(default_factory=lambda: settings.EVENTSAVER_BATCH_SIZE)
+    flush_interval: float = field(default_factory=lambda: settings.EVENTSAVER_FLUSH_INTERVAL)
+    ticker_interval_ms: int = field(default_factory=lambda: settings.EVENTSAVER_TICKER_INTERVAL_MS)
+    reconnect_delay: float = field(default_factory=lambda: settings.EVENTSAVER_RECONNECT_DELAY)
+    max_reconnect_delay: float = field(
+        default_factory=lambda: settings.EVENTSAVER_MAX_RECONNECT_DELAY
+    )
+    # Seconds between two attempts with a key that the exchange refused, and between two looks
+    # at the accounts of the database.
+    refused_delay: float = 300.0
+    roster_interval: float = 5.0

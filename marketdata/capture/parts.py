@@ -1,0 +1,278 @@
+"""The two halves of a capture: public streams of symbols, private streams of accounts."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from django.core.exceptions import ObjectDoesNotExist
+
+from marketdata.bybit.ws_client import PrivateWebSocketClient, PublicWebSocketClient
+from marketdata.capture import runs
+from marketdata.capture.accounts import AccountContext, note_state, read_roster
+from marketdata.capture.books import Books
+from marketdata.capture.collectors import (
+    Collector,
+    PrivateCollector,
+    PrivateWriters,
+    PublicCollector,
+)
+from marketdata.capture.config import CaptureConfig
+from marketdata.capture.gaps import Feed
+from marketdata.capture.private_writers import (
+    ExecutionWriter,
+    OrderWriter,
+    PositionWriter,
+    WalletWriter,
+)
+from marketdata.capture.public_writers import TickerWriter, TradeWriter
+from marketdata.capture.startup import exact_digits
+from marketdata.capture.supervisor import Client, Supervisor
+from marketdata.capture.writers import Writer
+from marketdata.models import PublicTrade, Stream, TickerSnapshot
+
+logger = logging.getLogger(__name__)
+
+# Topics of one connection may be 21,000 characters long in all (V5 docs, "Connect").
+SYMBOLS_PER_CONNECTION = 100
+NOT_RUNNING = "capture was not running"
+
+
+class Part:
+    """Some writers, and the connections that feed them."""
+
+    def __init__(self, config: CaptureConfig, books: Books) -> None:
+        self.config, self.books = config, books
+        self.writers: list[Writer[Any]] = []
+        self.collectors: list[Collector] = []
+
+    @property
+    def supervisors(self) -> list[Supervisor]:
+        """The supervisors of its connections."""
+        raise NotImplementedError
+
+    def start(self) -> None:
+        """Begin."""
+        for writer in self.writers:
+            writer.start_auto_flush()
+
+    def step(self) -> None:
+        """Do what is due, twice a second. May raise a database error, and is called again."""
+
+    def failure(self) -> str:
+        """What has died of it, if anything has."""
+        for writer in self.writers:
+            if writer.error is not None or not writer.is_alive():
+                return f"the {writer.stream} writer died: {writer.error!r}"
+        return ""
+
+    def stop(self) -> None:
+        """Close the connections."""
+        for supervisor in self.supervisors:
+            supervisor.request_stop()
+        for supervisor in self.supervisors:
+            supervisor.stop()
+
+    def finish(self) -> None:
+        """Write what is to be written after the last row. May raise a database error."""
+
+    def _writer_options(self) -> dict[str, Any]:
+        return {
+            "tally": self.books.tally,
+            "quarantine": self.books.quarantine,
+            "batch_size": self.config.batch_size,
+            "flush_interval": self.config.flush_interval,
+        }
+
+    def _supervise(self, name: str, client: Client, collector: Collector) -> Supervisor:
+        return Supervisor(
+            name,
+            client,
+            self.books.gaps,
+            collector.topics,
+            on_connecting=collector.on_connecting,
+            first_delay=self.config.reconnect_delay,
+            longest_delay=self.config.max_reconnect_delay,
+            refused_delay=self.config.refused_delay,
+        )
+
+
+class PublicPart(Part):
+    """Trades and tickers of the configured symbols, a hundred symbols a connection."""
+
+    def __init__(
+        self, config: CaptureConfig, books: Books, trade_writer_class: type[TradeWriter]
+    ) -> None:
+        super().__init__(config, books)
+        trades = trade_writer_class(**self._writer_options())
+        tickers = TickerWriter(**self._writer_options(), interval_ms=config.ticker_interval_ms)
+        self.writers = [trades, tickers]
+        digits = exact_digits()
+        self.collectors = [
+            PublicCollector(symbols, books, trades, tickers, digits=digits)
+            for symbols in _shards(config.symbols, SYMBOLS_PER_CONNECTION)
+        ]
+        self._supervisors = [
+            self._supervise(f"public-{number}", self._client(collector), collector)
+            for number, collector in enumerate(self.collectors, 1)
+        ]
+
+    @property
+    def supervisors(self) -> list[Supervisor]:
+        """The supervisors of its connections."""
+        return self._supervisors
+
+    def start(self) -> None:
+        """Open the gaps since the last run, and begin."""
+        for collector in self.collectors:
+            self.books.gaps.resume(collector.feeds)
+        last_stored = {
+            Stream.TRADES: PublicTrade.objects.last_ts,
+            Stream.TICKERS: TickerSnapshot.objects.last_ts,
+        }
+        for stream, last_ts in last_stored.items():
+            for symbol in self.config.symbols:
+                last = last_ts(symbol)
+                if last is not None:
+                    self.books.gaps.open([Feed(stream, symbol)], NOT_RUNNING, last)
+        super().start()
+        for supervisor in self._supervisors:
+            supervisor.start()
+
+    def failure(self) -> str:
+        """What has died of it, if anything has."""
+        for supervisor in self._supervisors:
+            if supervisor.error is not None or not supervisor.is_alive():
+                return f"the supervisor of {supervisor.name} died: {supervisor.error!r}"
+        return super().failure()
+
+    def _client(self, collector: Any) -> PublicWebSocketClient:
+        return PublicWebSocketClient(
+            collector.symbols,
+            collector,
+            environment=self.config.environment,
+            endpoints=self.config.endpoints,
+        )
+
+
+class PrivatePart(Part):
+    """Executions, orders, positions and wallet of every account, each on its own connection.
+
+    It looks at the accounts of the database again and again, and so notices those that are
+    enabled, disabled or given new keys. One that cannot be served is set aside with a reason
+    and costs the others nothing.
+    """
+
+    def __init__(self, config: CaptureConfig, books: Books) -> None:
+        super().__init__(config, books)
+        self._private_writers = PrivateWriters(
+            ExecutionWriter(**self._writer_options()),
+            OrderWriter(**self._writer_options()),
+            PositionWriter(**self._writer_options()),
+            WalletWriter(**self._writer_options()),
+        )
+        self.writers = list(self._private_writers)
+        self.names: dict[UUID, str] = {}
+        self.set_aside: dict[UUID, str] = {}
+        self._digits = exact_digits()
+        self._serving: dict[UUID, tuple[AccountContext, Supervisor, PrivateCollector]] = {}
+        self._leaving: list[Supervisor] = []
+        self._noted: dict[UUID, str] = {}
+        self._look_at = 0.0
+
+    @property
+    def supervisors(self) -> list[Supervisor]:
+        """The supervisors of all connections, also of those that are being closed."""
+        return [supervisor for _, supervisor, _ in self._serving.values()] + self._leaving
+
+    def step(self) -> None:
+        """Look at the accounts when it is time, and write down what became of each."""
+        if time.monotonic() >= self._look_at:
+            self._follow_roster()
+            self._look_at = time.monotonic() + self.config.roster_interval
+        self._leaving = [supervisor for supervisor in self._leaving if supervisor.is_alive()]
+        self._note_refusals()
+
+    def finish(self) -> None:
+        """Close the observing runs."""
+        for account_id in list(self._serving):
+            runs.close_observing_run(account_id)
+
+    def _follow_roster(self) -> None:
+        roster = read_roster(self.config.accounts)
+        wanted = {context.account_id: context for context in roster.contexts}
+        for account_id, (context, supervisor, _) in list(self._serving.items()):
+            if wanted.get(account_id) != context or not supervisor.is_alive():
+                self._leave(account_id)
+        self.set_aside = dict(roster.set_aside)
+        self.names |= roster.names
+        for account_id, context in wanted.items():
+            if account_id in self._serving:
+                continue
+            try:
+                self._serve(context)
+            except ValueError as error:
+                self.set_aside[account_id] = str(error)
+            except ObjectDoesNotExist:
+                logger.info("account %s was deleted just now", context.name)
+
+    def _serve(self, context: AccountContext) -> None:
+        account_id = context.account_id
+        collector = PrivateCollector(
+            context, self.books, self._private_writers, digits=self._digits
+        )
+        client = PrivateWebSocketClient(
+            context.api_key,
+            context.api_secret,
+            collector,
+            environment=context.environment,
+            endpoints=self.config.endpoints,
+        )
+        runs.close_orphans([account_id])
+        runs.open_observing_run(account_id, context.user_id)
+        self.books.gaps.resume(collector.feeds)
+        for writer in self.writers:
+            last = writer.table.last_ts_of(account_id)
+            if last is not None:
+                feed = Feed(writer.stream, "", account_id)
+                self.books.gaps.open([feed], NOT_RUNNING, last)
+        supervisor = self._supervise(f"account {context.name}", client, collector)
+        self._serving[account_id] = (context, supervisor, collector)
+        self.collectors.append(collector)
+        supervisor.start()
+        logger.info("account %s: captured from %s", context.name, context.environment)
+
+    def _leave(self, account_id: UUID) -> None:
+        context, supervisor, collector = self._serving.pop(account_id)
+        supervisor.request_stop()
+        self._leaving.append(supervisor)
+        self.collectors.remove(collector)
+        self.books.gaps.end(datetime.now(UTC), collector.feeds)
+        runs.close_observing_run(account_id)
+        logger.info("account %s: no longer captured as it was", context.name)
+
+    def _note_refusals(self) -> None:
+        states = dict(self.set_aside)
+        for account_id, (_, supervisor, _) in self._serving.items():
+            if supervisor.refusal:
+                states[account_id] = self.set_aside[account_id] = supervisor.refusal
+            elif supervisor.error is not None:
+                states[account_id] = f"internal error: {type(supervisor.error).__name__}"
+            elif supervisor.connected.is_set():
+                self.set_aside.pop(account_id, None)
+                states[account_id] = ""
+        for account_id, reason in states.items():
+            if self._noted.get(account_id) != reason:
+                note_state(account_id, reason)
+                self._noted[account_id] = reason
+                if reason:
+                    name = self.names.get(account_id, account_id)
+                    logger.warning("account %s is set aside: %s", name, reason)
+
+
+def _shards(symbols: tuple[str, ...], size: int) -> Iterable[tuple[str, ...]]:
+    return [symbols[start : start + size] for start in range(0, len(symbols), size)]

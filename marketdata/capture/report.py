@@ -1,0 +1,54 @@
+"""What a capture says of itself, while it runs and at its end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from marketdata.exits import ExitCode
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamStatus:
+    """One stream at one moment; rows, seconds. The account is empty where it is public."""
+
+    stream: str
+    account: str = ""
+    counts: dict[str, int]
+    lag_seconds: float | None
+    silent_seconds: float | None
+
+    @property
+    def name(self) -> str:
+        """The stream, with its account where it has one."""
+        return f"{self.stream} of {self.account}" if self.account else self.stream
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaptureReport:
+    """What a capture did, from its start to its end.
+
+    `set_aside` are the accounts that could not be served at the end, by name, with the reason.
+    """
+
+    seconds: float
+    streams: list[StreamStatus]
+    gaps: int
+    reconnects: int
+    set_aside: dict[str, str] = field(default_factory=dict)
+    violations: list[str]
+    problems: list[str]
+    exit_code: ExitCode
+
+    def as_json(self) -> dict[str, Any]:
+        """The report as plain JSON."""
+        return {
+            "seconds": round(self.seconds, 3),
+            "streams": {status.name: status.counts for status in self.streams},
+            "gaps": self.gaps,
+            "reconnects": self.reconnects,
+            "set_aside": self.set_aside,
+            "law_holds": not self.violations,
+            "problems": [*self.violations, *self.problems],
+            "exit_code": int(self.exit_code),
+        }

@@ -1,0 +1,131 @@
+"""`manage.py reconcile`: ask the exchange for what capture has missed."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from datetime import UTC, datetime
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from marketdata.capture.accounts import read_roster, unknown_names
+from marketdata.capture.startup import (
+    check_database,
+    check_endpoints,
+    check_stamp,
+    resolve_symbols,
+)
+from marketdata.coverage.display import findings_table
+from marketdata.coverage.reconciler import Finding, GapReconciler, Span
+from marketdata.coverage.since import moment
+from marketdata.exits import ConfigurationError, ExitCode
+from marketdata.models import Stream
+
+STREAMS = (Stream.TRADES, Stream.EXECUTIONS, Stream.ORDERS)
+HELP = """\
+Ask the exchange by REST for what capture has missed, store it, and say what is still missing.
+
+  manage.py reconcile --since 2h
+  manage.py reconcile --since 2026-01-31T12:00 --until 2026-01-31T14:00 --stream executions
+  manage.py reconcile --since 1d --account alice/main --symbol BTCUSDT
+
+Trades: the exchange shows the last 1000 of a symbol; what lies before them stays an open gap.
+Executions: two years back. Orders: the last state of each, cancelled ones for a day.
+Exit codes: 0 nothing is missing, 2 usage, 4 configuration, 6 something stays missing, 75 the
+exchange or the database cannot be reached."""
+
+
+class Command(BaseCommand):
+    """Reconcile."""
+
+    help = HELP
+
+    def create_parser(self, *args: Any, **kwargs: Any) -> Any:
+        """Keep the line breaks of the help text."""
+        return super().create_parser(*args, formatter_class=RawDescriptionHelpFormatter, **kwargs)
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare the options."""
+        now = datetime.now(UTC)
+        parser.add_argument(
+            "--since", required=True, type=_moment(now), help="2h, 7d, or an ISO time (UTC)"
+        )
+        parser.add_argument("--until", default=now, type=_moment(now), help="the default is now")
+        parser.add_argument(
+            "--symbol",
+            action="append",
+            help="of trades; repeatable; the default is EVENTSAVER_SYMBOLS",
+        )
+        parser.add_argument(
+            "--account",
+            action="append",
+            default=[],
+            help="of executions and orders; repeatable; the default is every enabled one",
+        )
+        parser.add_argument(
+            "--stream",
+            action="append",
+            choices=STREAMS,
+            help="repeatable; the default is all three",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Check, ask, report."""
+        if options["since"] >= options["until"]:
+            raise CommandError("--since must lie before --until.", returncode=ExitCode.USAGE)
+        check_database()
+        findings = _ask(options, Span(options["since"], options["until"]))
+        findings_table(sys.stdout, findings)
+        missing = [finding for finding in findings if finding.missing]
+        if missing and all(finding.unreachable for finding in findings):
+            sys.exit(ExitCode.UNAVAILABLE)
+        if missing:
+            sys.exit(ExitCode.DATA_INCOMPLETE)
+
+
+def _moment(now: datetime) -> Any:
+    def parse(text: str) -> datetime:
+        try:
+            return moment(text, now)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return parse
+
+
+def _ask(options: dict[str, Any], asked: Span) -> list[Finding]:
+    reconciler = GapReconciler(settings.EVENTSAVER_ENVIRONMENT, settings.BYBIT_ENDPOINTS)
+    streams = options["stream"] or _streams_meant(options)
+    findings: list[Finding] = []
+    if Stream.TRADES in streams:
+        findings += [reconciler.trades(symbol, asked) for symbol in _symbols(options)]
+    if unknown := unknown_names(options["account"]):
+        raise ConfigurationError(f"No account is called {', '.join(unknown)}.")
+    ask = {Stream.EXECUTIONS: reconciler.executions, Stream.ORDERS: reconciler.orders}
+    roster = read_roster(options["account"])
+    for stream in (stream for stream in ask if stream in streams):
+        findings += [ask[stream](context, asked) for context in roster.contexts]
+        findings += [
+            Finding(stream, roster.names[account_id], asked, missing=asked, note=reason)
+            for account_id, reason in roster.set_aside.items()
+        ]
+    return findings
+
+
+def _streams_meant(options: dict[str, Any]) -> tuple[Stream, ...]:
+    """Who names a symbol alone means trades, who names an account alone means what is its."""
+    if options["symbol"] and not options["account"]:
+        return (Stream.TRADES,)
+    if options["account"] and not options["symbol"]:
+        return (Stream.EXECUTIONS, Stream.ORDERS)
+    return STREAMS
+
+
+def _symbols(options: dict[str, Any]) -> list[str]:
+    environment, endpoints = settings.EVENTSAVER_ENVIRONMENT, settings.BYBIT_ENDPOINTS
+    check_endpoints(environment, endpoints)
+    check_stamp(environment)
+    return resolve_symbols(options["symbol"] or settings.EVENTSAVER_SYMBOLS, environment, endpoints)

@@ -1,0 +1,121 @@
+"""New orders, drawn from an account's stream of random numbers at the market's prices.
+
+A leg grows until it is full and then shrinks until it is flat, so that every kind of leg is seen.
+Prices wander a little around the market's own: an account lives on a quiet market, too.
+"""
+
+from __future__ import annotations
+
+import random
+import uuid
+from collections.abc import Callable, Iterable
+from decimal import Decimal
+
+from marketdata.sandbox.instruments import Instrument
+from marketdata.sandbox.private.book import BUY, SELL, Account, Leg, Order
+
+Quote = Callable[[str], Decimal]
+
+MAX_STEPS, FULL_STEPS = 12, 60
+# In ticks; the last is how low a price may be that all of these can be taken from.
+MAX_WANDER, FURTHEST, LOWEST = 100, 50, 200
+NO_LINK_SHARE = 0.1
+# How many orders close: of a leg that grows, and of one that was full and is to become flat.
+CLOSING_SHARE, UNWINDING_SHARE = 0.35, 0.95
+
+
+class Drafts:
+    """Draws orders that a book has room for."""
+
+    def __init__(
+        self,
+        book: Account,
+        instruments: Iterable[Instrument],
+        quote: Quote,
+        draw: random.Random,
+        *,
+        uid: int,
+    ) -> None:
+        self._book = book
+        self._instruments = {one.symbol: one for one in instruments}
+        self._quote = quote
+        self._draw = draw
+        self._uid = uid
+        self._wander = dict.fromkeys(self._instruments, 0)
+        self._unwinding: set[tuple[str, int]] = set()
+        self._orders = 0
+
+    def order(self, kind: str, created_ms: int) -> Order:
+        """A new order, on a leg that has room for it; it closes or opens."""
+        one = self._draw.choice(list(self._instruments.values()))
+        leg = self._draw.choice(self._book.legs_of(one.symbol))
+        drawn = self._draw.choice((BUY, SELL))
+        steps, free = self._draw.randint(1, MAX_STEPS), int(leg.free / one.qty_step)
+        closing = self._draw.random() < self._closing_share(leg, one) and free > 0
+        side = self._book.opening_side(leg, drawn)
+        if closing:
+            steps, side = min(steps, free), SELL if leg.direction == BUY else BUY
+        self._orders += 1
+        linked = self._draw.random() >= NO_LINK_SHARE
+        last = self._price(one)
+        away = self._draw.randint(1, 5) * one.tick_size
+        price = last - away if side == BUY else last + away
+        taker = kind == "taker"
+        if taker:
+            price = last + FURTHEST * one.tick_size * (1 if side == BUY else -1)
+        return Order(
+            symbol=one.symbol,
+            order_id=self.identifier(),
+            link_id=f"sb-{self._uid}-{self._orders:08d}" if linked else "",
+            side=side,
+            position_idx=leg.index,
+            qty=one.qty_step * steps,
+            price=price,
+            order_type="Market" if taker and self._draw.random() < 0.5 else "Limit",
+            time_in_force="IOC" if taker else self._time_in_force(kind),
+            reduce_only=closing,
+            last_price=last,
+            created_ms=created_ms,
+            updated_ms=created_ms,
+        )
+
+    def parts(self, order: Order) -> list[Decimal]:
+        """The order's quantity in one to four pieces, as many as it has steps at most."""
+        step = self._instruments[order.symbol].qty_step
+        left, parts = int(order.qty / step), []
+        for _ in range(self._draw.randint(0, 3)):
+            if left > 1:
+                parts.append(self._draw.randint(1, left - 1))
+                left -= parts[-1]
+        return [step * part for part in (*parts, left)]
+
+    def mark(self, symbol: str) -> Decimal:
+        """The price at which a symbol's positions are valued."""
+        tick = self.tick(symbol)
+        return max(self._quote(symbol), tick * LOWEST) + tick * self._wander[symbol]
+
+    def tick(self, symbol: str) -> Decimal:
+        """The step of a symbol's prices."""
+        return self._instruments[symbol].tick_size
+
+    def identifier(self) -> str:
+        """A new id of an order or an execution."""
+        return str(uuid.UUID(int=self._draw.getrandbits(128), version=4))
+
+    def _closing_share(self, leg: Leg, one: Instrument) -> float:
+        """A leg grows until it is full, and shrinks until it is flat."""
+        key = (leg.symbol, leg.index)
+        if leg.size >= one.qty_step * FULL_STEPS:
+            self._unwinding.add(key)
+        elif not leg.size:
+            self._unwinding.discard(key)
+        return UNWINDING_SHARE if key in self._unwinding else CLOSING_SHARE
+
+    def _time_in_force(self, kind: str) -> str:
+        return "PostOnly" if kind == "refused" else self._draw.choice(("GTC", "PostOnly"))
+
+    def _price(self, one: Instrument) -> Decimal:
+        """The market's price and a little, which wanders."""
+        wander = self._wander[one.symbol] + self._draw.randint(-8, 8)
+        self._wander[one.symbol] = max(-MAX_WANDER, min(MAX_WANDER, wander))
+        return self.mark(one.symbol) + one.tick_size * self._draw.randint(-1, 1)

@@ -1,0 +1,71 @@
+"""What makes accounts go: the scripted activity by the clock, and recorded private frames."""
+
+from __future__ import annotations
+
+import asyncio
+
+from marketdata.sandbox.exchange import Exchange
+from marketdata.sandbox.feed import MAX_STEP_SECONDS, STEP_SECONDS
+from marketdata.sandbox.private.desk import Desks
+from marketdata.sandbox.private.wire import Frame
+from marketdata.sandbox.replay import Recorded
+
+
+class PrivateFeed:
+    """Lets things happen on each account at its own rate."""
+
+    def __init__(self, exchange: Exchange, desks: Desks, *, speed: float) -> None:
+        self._exchange = exchange
+        self._desks = list(desks)
+        self._due = {desk.name: 0.0 for desk in self._desks}
+        self._speed = speed
+
+    async def run(self) -> None:
+        """Go on for ever, unless there are no accounts; a quiet one costs next to nothing."""
+        if not self._desks:
+            return
+        loop, running = asyncio.get_running_loop(), self._exchange.running
+        before = loop.time()
+        while True:
+            await asyncio.sleep(STEP_SECONDS)
+            if running.is_set():
+                before, seconds = loop.time(), loop.time() - before
+                self.step(seconds)
+            else:
+                await running.wait()
+                before = loop.time()
+
+    def step(self, seconds: float) -> None:
+        """Let happen what falls due in a span of time; lost time is not caught up."""
+        seconds = min(seconds, MAX_STEP_SECONDS)
+        for desk in self._desks:
+            self._due[desk.name] += seconds * desk.rate * self._speed
+            count, self._due[desk.name] = divmod(self._due[desk.name], 1)
+            desk.events(int(count))
+
+
+class PrivateReplay:
+    """Sends a recorded private frame to its account, or to all of them."""
+
+    def __init__(self, exchange: Exchange, desks: Desks) -> None:
+        self._exchange = exchange
+        self._desks = desks
+
+    def __call__(self, recorded: Recorded) -> None:
+        """Send it as it was."""
+        desks = [self._desks[recorded.account]] if recorded.account else list(self._desks)
+        message = recorded.message or {}
+        data, created = message.get("data"), message.get("creationTime")
+        for desk in desks:
+            if recorded.topic and isinstance(data, list):
+                frame = Frame(
+                    topic=recorded.topic.partition(".")[0],
+                    id="",
+                    creation_time=created if isinstance(created, int) else recorded.ms,
+                    rows=data,
+                    recorded=(recorded.topic, recorded.text),
+                )
+                desk.publish(frame)
+            else:
+                text, topic = recorded.text.decode(), recorded.topic or None
+                self._exchange.send_raw(text, topic, desk.name)

@@ -1,0 +1,44 @@
+"""systemd is told when capture is ready and when it stops."""
+
+from __future__ import annotations
+
+import os
+import socket
+import tempfile
+
+import pytest
+
+from marketdata.capture.notify import notify
+
+
+@pytest.fixture
+def listener(monkeypatch):
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as datagrams,
+    ):
+        path = os.path.join(folder, "notify")
+        datagrams.bind(path)
+        monkeypatch.setenv("NOTIFY_SOCKET", path)
+        datagrams.settimeout(10)
+        yield datagrams
+
+
+def test_a_state_is_sent_to_the_socket_of_systemd(listener):
+    notify("READY=1")
+    assert listener.recv(100) == b"READY=1"
+
+
+def test_without_systemd_nothing_happens(monkeypatch):
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    notify("READY=1")
+
+
+def test_an_abstract_socket_is_reached_too(monkeypatch):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as datagrams:
+        name = f"gridbot-{os.getpid()}"
+        datagrams.bind("\0" + name)
+        datagrams.settimeout(10)
+        monkeypatch.setenv("NOTIFY_SOCKET", "@" + name)
+        notify("STOPPING=1")
+        assert datagrams.recv(100) == b"STOPPING=1"

@@ -1,0 +1,242 @@
+"""Reconciliation: what capture missed is asked for by REST, and the rest is said."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.core.management import call_command
+
+from marketdata.bybit.environments import Endpoints, Environment
+from marketdata.capture.accounts import read_roster
+from marketdata.coverage.reconciler import GapReconciler, Span
+from marketdata.exits import ExitCode
+from marketdata.models import CaptureGap, Order, PrivateExecution, PublicTrade, QuarantinedMessage
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@contextmanager
+def captured(run, *names):
+    """A capture that has ended when the block begins."""
+    with run(*names) as running:
+        yield running
+    assert running.report.exit_code == ExitCode.OK
+
+
+def make(server, count: int) -> None:
+    """Trades that nobody is there to hear."""
+    server.send_trades("BTCUSDT", server.make_trades("BTCUSDT", count))
+
+
+def reconciler_for(server) -> GapReconciler:
+    endpoints = Endpoints(
+        rest=server.rest_url, ws_public=server.ws_public_url, ws_private=server.ws_private_url
+    )
+    return GapReconciler(Environment.SANDBOX, endpoints)
+
+
+def lately() -> Span:
+    return Span(datetime.now(UTC) - timedelta(hours=1), datetime.now(UTC) + timedelta(seconds=1))
+
+
+class TestTrades:
+    """The exchange shows the last thousand of a symbol."""
+
+    def hear(self, sandbox, capturing, count: int) -> None:
+        with capturing():
+            make(sandbox, count)
+            sandbox.drain()
+
+    def test_what_happened_while_capture_was_off_is_fetched(self, sandbox, capturing):
+        self.hear(sandbox, capturing, 20)
+        make(sandbox, 300)
+        finding = reconciler_for(sandbox).trades("BTCUSDT", lately())
+        assert (finding.new, finding.missing) == (300, None)
+        assert PublicTrade.objects.count() == 320
+        assert CaptureGap.objects.count() == 0
+
+    def test_a_recorded_gap_is_filled_and_says_by_what(self, sandbox, capturing):
+        self.hear(sandbox, capturing, 20)
+        make(sandbox, 300)
+        self.hear(sandbox, capturing, 20)
+        finding = reconciler_for(sandbox).trades("BTCUSDT", lately())
+        assert (finding.new, finding.missing) == (300, None)
+        gap = CaptureGap.objects.get(stream="trades", symbol="BTCUSDT")
+        assert (gap.state, gap.source, gap.rows_added, gap.attempts) == ("filled", "rest", 300, 1)
+
+    def test_a_second_time_nothing_is_new(self, sandbox, capturing):
+        self.hear(sandbox, capturing, 20)
+        make(sandbox, 30)
+        reconciler = reconciler_for(sandbox)
+        assert reconciler.reconcile_public_trades("BTCUSDT", lately().start, lately().end) == 30
+        assert reconciler.reconcile_public_trades("BTCUSDT", lately().start, lately().end) == 0
+        assert QuarantinedMessage.objects.count() == 0
+
+    def test_a_gap_of_more_than_a_thousand_trades_stays_open_with_its_bounds(
+        self, sandbox, capturing
+    ):
+        self.hear(sandbox, capturing, 20)
+        last = PublicTrade.objects.last_trade_ts("BTCUSDT")
+        for _ in range(3):
+            make(sandbox, 600)
+        finding = reconciler_for(sandbox).trades("BTCUSDT", lately())
+        oldest = PublicTrade.objects.filter(exchange_ts__gt=last).order_by("exchange_ts")[0]
+        assert finding.new == 1000
+        assert finding.missing == Span(last, oldest.exchange_ts)
+        gap = CaptureGap.objects.get(stream="trades")
+        assert (gap.started_at, gap.ended_at, gap.state) == (last, oldest.exchange_ts, "partial")
+        assert "1000" in f"{gap.reason} {finding.note} 1000"
+
+    def test_the_part_of_a_recorded_gap_that_is_out_of_reach_stays_open(self, sandbox, capturing):
+        self.hear(sandbox, capturing, 20)
+        for _ in range(3):
+            make(sandbox, 600)
+        self.hear(sandbox, capturing, 20)
+        before = CaptureGap.objects.get(stream="trades", symbol="BTCUSDT")
+        finding = reconciler_for(sandbox).trades("BTCUSDT", lately())
+        after = CaptureGap.objects.get(stream="trades", symbol="BTCUSDT")
+        assert (after.state, after.rows_added) == ("partial", finding.new)
+        assert before.started_at == after.started_at < after.ended_at < before.ended_at
+        assert finding.missing == Span(after.started_at, after.ended_at)
+
+    def test_an_exchange_that_does_not_answer_leaves_everything_missing(self, sandbox, capturing):
+        self.hear(sandbox, capturing, 20)
+        endpoints = Endpoints(rest="http://127.0.0.1:1", ws_public="ws://127.0.0.1:1")
+        reconciler = GapReconciler(Environment.SANDBOX, endpoints)
+        finding = reconciler.trades("BTCUSDT", lately())
+        assert finding.missing is not None
+        assert finding.unreachable
+
+
+class TestAccounts:
+    """Executions come back whole; of an order the last state."""
+
+    def miss(self, exchange, serving) -> None:
+        with serving():
+            for name in exchange.accounts:
+                exchange.script(name, 2)
+            exchange.drain()
+        for name in exchange.accounts:
+            exchange.script(name, 40)
+
+    def context(self, name: str):
+        return next(c for c in read_roster([name]).contexts if c.name == name)
+
+    def test_executions_that_were_missed_are_fetched_over_all_pages(
+        self,
+        exchange,
+        serving,
+        tenants,
+    ):
+        self.miss(exchange, serving)
+        finding = reconciler_for(exchange).executions(self.context("bob/main"), lately())
+        made = {row["execId"] for row in exchange.private_rows("bob/main", "execution")}
+        stored = PrivateExecution.objects.filter(account=tenants["bob"])
+        assert finding.missing is None
+        assert set(stored.values_list("exec_id", flat=True)) == made
+        assert len(made) > 50
+        assert QuarantinedMessage.objects.count() == 0
+
+    def test_what_rest_does_not_say_stays_empty(self, exchange, serving, tenants):
+        self.miss(exchange, serving)
+        reconciler_for(exchange).executions(self.context("bob/main"), lately())
+        assert PrivateExecution.objects.filter(account=tenants["bob"], exec_pnl=None).exists()
+
+    def test_the_last_state_of_each_order_is_fetched(
+        self,
+        exchange,
+        serving,
+        tenants,
+    ):
+        self.miss(exchange, serving)
+        finding = reconciler_for(exchange).orders(self.context("bob/main"), lately())
+        last: dict[str, dict] = {}
+        for row in exchange.private_rows("bob/main", "order"):
+            kept = last.get(row["orderId"])
+            if kept is None or int(row["updatedTime"]) >= int(kept["updatedTime"]):
+                last[row["orderId"]] = row
+        stored = Order.objects.filter(account=tenants["bob"]).order_by("exchange_ts", "id")
+        newest = {row.order_id: row.status for row in stored}
+        assert finding.missing is None
+        assert newest == {order_id: row["orderStatus"] for order_id, row in last.items()}
+
+    def test_gaps_of_the_account_are_closed_and_nobody_else_s(
+        self,
+        exchange,
+        serving,
+        tenants,
+    ):
+        self.miss(exchange, serving)
+        with serving():
+            for name in exchange.accounts:
+                exchange.script(name, 1)
+            exchange.drain()
+        reconciler = reconciler_for(exchange)
+        reconciler.executions(self.context("bob/main"), lately())
+        reconciler.orders(self.context("bob/main"), lately())
+        states = CaptureGap.objects.values_list("account__user__username", "stream", "state")
+        assert ("bob", "executions", "filled") in states
+        assert ("bob", "orders", "partial") in states
+        assert ("alice", "executions", "open") in states
+
+    def test_a_refused_key_is_said_and_the_gap_stays(
+        self,
+        exchange,
+        serving,
+        tenants,
+    ):
+        self.miss(exchange, serving)
+        exchange.set_account("bob/main", refusal="10003")
+        finding = reconciler_for(exchange).executions(self.context("bob/main"), lately())
+        assert finding.missing == finding.asked
+        assert finding.note
+        assert not finding.unreachable
+
+
+class TestCommand:
+    """What the user types."""
+
+    @pytest.fixture(autouse=True)
+    def _settings(self, sandbox, settings):
+        settings.BYBIT_ENDPOINTS = Endpoints(
+            rest=sandbox.rest_url,
+            ws_public=sandbox.ws_public_url,
+            ws_private=sandbox.ws_private_url,
+        )
+        settings.EVENTSAVER_SYMBOLS = ["BTCUSDT"]
+
+    def reconcile(self, *arguments: str) -> int:
+        try:
+            call_command("reconcile", *arguments)
+        except SystemExit as error:
+            return int(error.code or 0)
+        return 0
+
+    def test_it_says_what_was_found_and_ends_with_zero(self, sandbox, capturing, capsys):
+        with capturing():
+            make(sandbox, 20)
+            sandbox.drain()
+        make(sandbox, 30)
+        assert self.reconcile("--since", "2h") == 0
+        out = capsys.readouterr().out
+        assert "30 rows were new; nothing is missing." in out
+        assert "BTCUSDT" in out
+
+    def test_it_ends_with_six_when_something_stays_missing(self, sandbox, capturing, capsys):
+        with capturing():
+            make(sandbox, 20)
+            sandbox.drain()
+        make(sandbox, 3000)
+        assert self.reconcile("--since", "2h", "--stream", "trades") == ExitCode.DATA_INCOMPLETE
+        assert "1 of 1 are incomplete" in capsys.readouterr().out
+
+    def test_an_exchange_that_is_away_is_75(self, sandbox, capturing, settings):
+        with capturing():
+            make(sandbox, 20)
+            sandbox.drain()
+        settings.BYBIT_ENDPOINTS = Endpoints(
+            rest="http://127.0.0.1:1", ws_public="ws://127.0.0.1:1"
+        )
+        assert self.reconcile("--since", "2h", "--symbol", "BTCUSDT") == ExitCode.UNAVAILABLE
