@@ -65,26 +65,35 @@ class Stream(WebSocket):  # type: ignore[misc]
             self.ws.sock.sock.shutdown(socket.SHUT_RDWR)
 
     def hang_up(self, timeout: float) -> None:
-        """Close the connection and wait for its thread.
-
-        pybit's `exit` alone leaves the thread waiting in `select` for as long as a ping may
-        take, and the socket to the garbage collector.
-        """
+        """Close the connection and wait for its thread."""
         with suppress(OSError, AttributeError, websocket.WebSocketException):
             self.ws.sock.send_close()
-        for each in self._sockets:
-            with suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
         self.exit()
         self.wst.join(timeout)
         for each in self._sockets:
             each.close()
 
+    def exit(self) -> None:
+        """End the connection, as pybit does, and wake its thread.
+
+        pybit alone leaves the thread waiting in `select` for as long as a ping may take, and
+        the socket to the garbage collector. It also comes here when the last of its attempts
+        succeeds, which it counts as a failure.
+        """
+        self._keep_socket()
+        for each in self._sockets:
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+        super().exit()
+
     def _on_open(self) -> None:
         """Keep the socket: websocket-client forgets it when a connection is cut off at once."""
         super()._on_open()
+        self._keep_socket()
+
+    def _keep_socket(self) -> None:
         with suppress(AttributeError):
-            if (opened := self.ws.sock.sock) is not None:
+            if (opened := self.ws.sock.sock) is not None and opened not in self._sockets:
                 self._sockets.append(opened)
 
     def _on_error(self, error: Exception) -> None:

@@ -81,7 +81,7 @@ class CaptureService:
         """Each stream as it is now."""
         now = datetime.now(UTC)
         names = self.private.names if self.private else {}
-        lags = {key: lag for writer in self._writers for key, lag in writer.lag_seconds.items()}
+        lags = {key: lags[-1] for writer in self._writers for key, lags in writer.lags.items()}
         heard = self._heard_at()
         return [
             StreamStatus(

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -47,6 +47,7 @@ PERMANENT = (
     ValueError, TypeError, OverflowError,
 )  # fmt: skip
 MAX_BATCH_ROWS = 5000
+LAGS_KEPT = 10_000
 CONFLICT = "conflict: its key is stored with other content"
 CAPACITY_ROWS = 500_000
 RETRY_SECONDS = (0.2, 5.0)
@@ -101,7 +102,8 @@ class Writer(Generic[Record]):
         capacity: int = CAPACITY_ROWS,
     ) -> None:
         self.buffer: Buffer[StreamKey, Record] = Buffer(capacity)
-        self.lag_seconds: dict[StreamKey, float] = {}
+        # Of each batch the row that waited longest, from the exchange's clock to the commit.
+        self.lags: dict[StreamKey, deque[float]] = {}
         self.error: BaseException | None = None
         self._tally, self._quarantine = tally, quarantine
         self._batch_size, self._flush_interval = batch_size, flush_interval
@@ -197,9 +199,9 @@ class Writer(Generic[Record]):
             self._tally.add(key, **outcome.columns)
             for reject in outcome.rejects:
                 self._quarantine.add(key, reject, received=False)
-        # The row that waited longest: from the exchange's clock to the commit.
         oldest: datetime = batch[0].exchange_ts  # type: ignore[attr-defined]
-        self.lag_seconds[key] = (datetime.now(UTC) - oldest).total_seconds()
+        lags = self.lags.setdefault(key, deque(maxlen=LAGS_KEPT))
+        lags.append((datetime.now(UTC) - oldest).total_seconds())
         return True
 
     def _store(self, key: StreamKey, batch: list[Record]) -> Outcome:

@@ -86,6 +86,16 @@ class SandboxProcess:
         """Break every connection by force."""
         self._post("break", {"how": how})
 
+    def set_account(self, name: str, **changes: Any) -> None:
+        """Change how busy an account is, or how it is refused."""
+        self._post("account", {"account": name, **changes})
+
+    def status(self) -> dict[str, Any]:
+        """Its connections, and what it has sent."""
+        with _reached(), _open(f"{self.endpoints.rest}/sandbox/status", timeout=30) as answer:
+            status: dict[str, Any] = json.load(answer)
+            return status
+
     def ledger(self) -> Iterator[dict[str, Any]]:
         """What it did and sent, event by event."""
         with _reached(), _open(f"{self.endpoints.rest}/sandbox/ledger", timeout=60) as answer:

@@ -74,6 +74,12 @@ def capture_config(sandbox: SandboxServer, **changes: Any) -> CaptureConfig:
     return CaptureConfig(**options | changes)
 
 
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service in a test looks at its parts often."""
+    monkeypatch.setattr("marketdata.capture.service.TICK_SECONDS", 0.02)
+
+
 @pytest.fixture
 def capturing(sandbox: SandboxServer, transactional_db: None) -> Callable[..., Any]:
     """A context manager in whose block a service captures from the sandbox."""

@@ -153,7 +153,7 @@ def test_the_thread_stores_a_full_batch_and_the_rest_at_the_end(writer, tally):
     writer.stop()
     assert PublicTrade.objects.count() == 250
     assert counts(tally) == {"received": 250, "stored": 250}
-    assert writer.lag_seconds[StreamKey(Stream.TRADES)] > 0
+    assert writer.lags[StreamKey(Stream.TRADES)][-1] > 0
 
 
 class TestTickers:
