@@ -1,36 +1,29 @@
-"""The WebSocket connections, public and private: pybit's socket, our reading of what arrives.
+"""The WebSocket connections, and the public one: pybit's socket, our reading of what arrives.
 
 pybit connects, pings and owns the thread. Everything it does with a message is replaced,
 because each of these ends its thread for good and in silence: broken JSON, an unknown topic, a
 rejected subscription, an exception in a callback, an acknowledgement that comes before its
 request is registered. It never reconnects by itself either (`restart_on_error=False`): whoever
 owns a client polls `is_connected` and calls `connect` again.
-
-A private connection is authenticated before it subscribes: pybit sends the request and never
-looks at the answer, so the answer is read here. Key, secret and signature are handed to nobody:
-an answer to `auth` ends here, and a text that repeats any of them is handed on without it.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-import re
 import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, Protocol
 from uuid import uuid4
 
 import orjson
 import websocket
 
-from marketdata.bybit.constants import PRIVATE_TOPICS
-from marketdata.bybit.environments import Endpoints, Environment, checked_url
-from marketdata.bybit.error_table import NO_CODE, harmless
+from marketdata.bybit.environments import Endpoints, Environment
 from marketdata.bybit.errors import AuthenticationFailed, ExchangeUnavailable
 from marketdata.bybit.ws_stream import CLOSE_SECONDS, Stream
 
@@ -39,15 +32,6 @@ logger = logging.getLogger(__name__)
 # Bybit's own largest frames (1024 trades) stay under 300 kB.
 MAX_FRAME_CHARACTERS = 4 * 1024 * 1024
 ACKNOWLEDGE_SECONDS = 10.0
-AUTHENTICATE_SECONDS = 10.0
-# How long the exchange may take a signed auth request for good. pybit's one second refuses a
-# machine whose clock is that much behind, or whose connection is slow.
-AUTH_EXPIRE_SECONDS = 10
-
-HIDDEN = "(hidden)"
-# No key is shorter; a shorter word of a test's might be part of any message.
-SHORTEST_SECRET = 8
-_is_signature = re.compile(r"[0-9A-Fa-f]{64}")
 
 
 @dataclass
@@ -93,24 +77,6 @@ class _Subscriptions:
     requested: dict[str, str] = field(default_factory=dict)
     active: set[str] = field(default_factory=set)
     rejected: dict[str, str] = field(default_factory=dict)
-
-
-class _AuthAnswer(NamedTuple):
-    """What the exchange thinks of the key; its own text may repeat it, so little is kept."""
-
-    accepted: bool
-    code: int
-    words: str
-
-    @classmethod
-    def read(cls, message: Mapping[str, Any]) -> _AuthAnswer:
-        code = message.get("retCode")
-        words = harmless(message.get("ret_msg") or message.get("retMsg"))
-        return cls(
-            accepted=message.get("success") is True,
-            code=code if type(code) is int else NO_CODE,
-            words=words or "it did not say why",
-        )
 
 
 class WebSocketClient(ABC):
@@ -357,91 +323,3 @@ class PublicWebSocketClient(WebSocketClient):
 
     def _prepare(self) -> None:
         """Nothing: whoever has connected may subscribe."""
-
-
-class PrivateWebSocketClient(WebSocketClient):
-    """One account's executions, orders, positions and wallet over one connection.
-
-    Nothing is sent at the beginning: the state of things is read from REST. Silence is normal,
-    and answers to pings break it, so `silent_seconds` says as much here as on a public one.
-    """
-
-    kind = "private"
-
-    def __init__(
-        self,
-        api_key: str,
-        api_secret: str,
-        handler: FrameHandler,
-        *,
-        environment: Environment = Environment.TESTNET,
-        endpoints: Endpoints | None = None,
-        ping_interval: float = 20,
-        ping_timeout: float = 10,
-    ) -> None:
-        if not (api_key and api_secret):
-            raise ValueError("A private connection needs a key and its secret.")
-        url = ""
-        if environment == Environment.SANDBOX:
-            url = (endpoints or Endpoints()).ws_private
-            if not url:
-                raise ValueError("The sandbox environment needs BYBIT_WS_PRIVATE_URL.")
-            url = checked_url(url, "BYBIT_WS_PRIVATE_URL", {"ws", "wss"})
-        super().__init__(
-            PRIVATE_TOPICS,
-            handler,
-            environment=environment,
-            url=url,
-            ping_interval=ping_interval,
-            ping_timeout=ping_timeout,
-        )
-        self._api_key = api_key
-        self._api_secret = api_secret
-        self._auth_answer: _AuthAnswer | None = None
-
-    def _open(self, on_text: Callable[[str], None]) -> Stream:
-        self._auth_answer = None
-        return Stream(
-            "private",
-            url=self._url,
-            on_text=on_text,
-            on_garbled=self._on_garbled,
-            testnet=self._environment == Environment.TESTNET,
-            demo=self._environment == Environment.DEMO,
-            api_key=self._api_key,
-            api_secret=self._api_secret,
-            private_auth_expire=AUTH_EXPIRE_SECONDS,
-            restart_on_error=False,
-            retries=2,
-            **self._ping,
-        )
-
-    def _prepare(self) -> None:
-        """Wait until the exchange has taken the key, which pybit sent while connecting."""
-        self._await(AUTHENTICATE_SECONDS, lambda: self._auth_answer is not None)
-        answer = self._auth_answer
-        if answer is not None and not answer.accepted:
-            raise AuthenticationFailed(
-                f"The exchange refused the key: {answer.words}", code=answer.code
-            )
-
-    def _is_private_answer(self, message: dict[str, Any]) -> bool:
-        if message.get("op") != "auth":
-            return False
-        with self._answered:
-            self._auth_answer = _AuthAnswer.read(message)
-            self._answered.notify_all()
-        return True
-
-    def _without_secrets(self, text: str) -> str:
-        for secret in (self._api_key, self._api_secret):
-            if len(secret) >= SHORTEST_SECRET and secret in text:
-                text = text.replace(secret, HIDDEN)
-        return text
-
-    def _on_garbled(self, reason: str) -> None:
-        self._unreadable("", self._without_secrets(reason), datetime.now(UTC))
-
-    def _unreadable(self, text: str, reason: str, received_at: datetime) -> None:
-        # The exchange repeats what it could not decode, and that may be the auth request.
-        super()._unreadable(_is_signature.sub(HIDDEN, text), reason, received_at)

@@ -11,7 +11,8 @@ from uuid import UUID
 
 from django.core.exceptions import ObjectDoesNotExist
 
-from marketdata.bybit.ws_client import PrivateWebSocketClient, PublicWebSocketClient
+from marketdata.bybit.ws_client import PublicWebSocketClient
+from marketdata.bybit.ws_private import PrivateWebSocketClient
 from marketdata.capture import runs
 from marketdata.capture.accounts import AccountContext, note_state, read_roster
 from marketdata.capture.books import Books

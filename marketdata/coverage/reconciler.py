@@ -12,11 +12,13 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 from django.db import models
+from django.utils import timezone
 
 from marketdata.bybit.environments import Endpoints, Environment
 from marketdata.bybit.errors import BybitError, ExchangeUnavailable
@@ -35,6 +37,8 @@ logger = logging.getLogger(__name__)
 
 # What the exchange shows of a linear symbol (V5 docs, "Get Recent Public Trades").
 MOST_RECENT_TRADES = 1000
+# The exchange does not say whether it finds an order by when it was made or by when it changed.
+ORDER_LOOKBACK = timedelta(days=7)
 BEYOND_REACH = "more trades than the exchange shows of its latest"
 UNFINISHED = (CaptureGap.State.OPEN, CaptureGap.State.PARTIAL)
 
@@ -54,6 +58,7 @@ class Finding:
     stream: Stream
     subject: str
     asked: Span
+    account_id: UUID | None = None
     found: int = 0
     new: int = 0
     missing: Span | None = None
@@ -153,9 +158,10 @@ class GapReconciler:
         gap.attempts += 1
         gap.rows_added += sum(span.start <= at <= span.end for at in fresh)
         gap.source = CoverageInterval.Source.REST
-        if rest is None:
+        if rest is None and gap.ended_at is not None:
+            # One that has no end yet is capture's, and goes on after this.
             gap.state = CaptureGap.State.FILLED
-        elif rest.end < span.end:
+        elif rest is not None and rest.end < span.end:
             # What is left of the gap ends where the exchange's answer begins.
             gap.evidence = {**gap.evidence, "ended_at_first": span.end.isoformat()}
             gap.state, gap.ended_at = CaptureGap.State.PARTIAL, rest.end
@@ -166,28 +172,30 @@ class GapReconciler:
 
     def executions(self, context: AccountContext, asked: Span) -> Finding:
         """Fill the executions of an account within `asked`."""
-        finding = Finding(Stream.EXECUTIONS, context.name, asked)
+        began = timezone.now()
+        finding = Finding(Stream.EXECUTIONS, context.name, asked, account_id=context.account_id)
         self._ask_account(
             context,
             finding,
             self._executions,
             lambda client: client.executions_pages(start=asked.start, end=asked.end),
         )
-        self._settle_account(context, finding, CaptureGap.State.FILLED)
+        self._settle_account(finding, self._executions, CaptureGap.State.FILLED, began)
         return finding
 
     def orders(self, context: AccountContext, asked: Span) -> Finding:
         """Fetch the last state of each order of an account within `asked`, open ones included."""
-        finding = Finding(Stream.ORDERS, context.name, asked)
+        began = timezone.now()
+        finding = Finding(Stream.ORDERS, context.name, asked, account_id=context.account_id)
 
         def pages(client: BybitRestClient) -> Iterator[Parsed[Any]]:
-            yield from client.order_history_pages(start=asked.start, end=asked.end)
+            yield from client.order_history_pages(start=asked.start - ORDER_LOOKBACK, end=asked.end)
             yield client.get_open_orders()
 
         self._ask_account(context, finding, self._orders, pages)
         if finding.missing is None:
             finding.note = "the last state of each order; earlier ones cannot be asked for again"
-        self._settle_account(context, finding, CaptureGap.State.PARTIAL)
+        self._settle_account(finding, self._orders, CaptureGap.State.PARTIAL, began)
         return finding
 
     def _ask_account(
@@ -209,14 +217,19 @@ class GapReconciler:
             _unanswered(finding, error)
 
     def _settle_account(
-        self, context: AccountContext, finding: Finding, state: CaptureGap.State
+        self, finding: Finding, writer: PrivateWriter[Any], state: CaptureGap.State, began: datetime
     ) -> None:
-        gaps = _gaps_within(finding.asked, stream=finding.stream, account=context.account_id)
-        for gap in gaps:
+        for gap in _gaps_within(finding.asked, stream=finding.stream, account=finding.account_id):
             gap.attempts += 1
-            if finding.missing is None and gap.started_at >= finding.asked.start:
+            if gap.started_at < finding.asked.start:
+                finding.note = finding.note or f"a gap begins before that, at {gap.started_at}"
+            elif finding.missing is None and gap.ended_at is not None:
                 gap.state, gap.source = state, CoverageInterval.Source.REST
-                gap.rows_added += finding.new
+                gap.rows_added += writer.table.filter(
+                    account=finding.account_id,
+                    exchange_ts__range=(gap.started_at, gap.ended_at),
+                    local_ts__gte=began,
+                ).count()
             gap.save()
         self.books.persist()
 
@@ -231,6 +244,7 @@ class GapReconciler:
             environment=environment,
             endpoints=self._endpoints,
             digits=exact_digits(),
+            hedge_mode=context.hedge_mode if context else True,
         )
 
     def _store(

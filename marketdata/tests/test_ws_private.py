@@ -17,7 +17,7 @@ from aiohttp import web
 
 from marketdata.bybit.environments import Endpoints, Environment
 from marketdata.bybit.errors import AuthenticationFailed, BybitError, ExchangeUnavailable
-from marketdata.bybit.ws_client import PrivateWebSocketClient
+from marketdata.bybit.ws_private import PrivateWebSocketClient
 from marketdata.tests.test_normalizer import payload
 from marketdata.tests.test_rest_client import KEY, SECRET, everything_about
 
@@ -253,7 +253,7 @@ def test_only_a_plain_yes_is_one(exchange, make, recorder, answer, code, text):
 
 
 def test_a_key_that_is_not_answered_is_given_up(exchange, make, monkeypatch):
-    monkeypatch.setattr("marketdata.bybit.ws_client.AUTHENTICATE_SECONDS", 0)
+    monkeypatch.setattr("marketdata.bybit.ws_private.AUTHENTICATE_SECONDS", 0)
     exchange.auth = "silent"
     with pytest.raises(ExchangeUnavailable, match=r"no private stream: .*not answered in time"):
         make().connect()
@@ -268,7 +268,7 @@ def test_an_exchange_that_hangs_up_is_unavailable(exchange, make, manner):
 
 
 def test_an_answer_after_the_end_is_not_listened_to(exchange, make, recorder, monkeypatch):
-    monkeypatch.setattr("marketdata.bybit.ws_client.AUTHENTICATE_SECONDS", 0)
+    monkeypatch.setattr("marketdata.bybit.ws_private.AUTHENTICATE_SECONDS", 0)
     exchange.auth = "late"
     client = make()
     with pytest.raises(ExchangeUnavailable):
@@ -340,7 +340,7 @@ def test_it_can_be_connected_again_and_proves_itself_again(exchange, connected):
 @pytest.mark.parametrize("auth", ["ok", "refuse", "silent", "close", "slam"])
 def test_no_secret_is_seen_anywhere(exchange, make, recorder, auth, caplog, capfd, monkeypatch):
     if auth == "silent":
-        monkeypatch.setattr("marketdata.bybit.ws_client.AUTHENTICATE_SECONDS", 0.3)
+        monkeypatch.setattr("marketdata.bybit.ws_private.AUTHENTICATE_SECONDS", 0.3)
     caplog.set_level(logging.DEBUG)
     for name in ("pybit", "websocket", "marketdata", "pybit._websocket_stream"):
         caplog.set_level(logging.DEBUG, name)

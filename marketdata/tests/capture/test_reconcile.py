@@ -101,6 +101,17 @@ class TestTrades:
         assert before.started_at == after.started_at < after.ended_at < before.ended_at
         assert finding.missing == Span(after.started_at, after.ended_at)
 
+    def test_a_gap_that_lasts_is_left_to_capture(self, sandbox, capturing):
+        self.hear(sandbox, capturing, 20)
+        last = PublicTrade.objects.last_trade_ts("BTCUSDT")
+        gap = CaptureGap.objects.create(
+            stream="trades", symbol="BTCUSDT", started_at=last, reason="lost"
+        )
+        make(sandbox, 30)
+        assert reconciler_for(sandbox).trades("BTCUSDT", lately()).new == 30
+        gap.refresh_from_db()
+        assert (gap.state, gap.ended_at, gap.attempts) == ("open", None, 1)
+
     def test_an_exchange_that_does_not_answer_leaves_everything_missing(self, sandbox, capturing):
         self.hear(sandbox, capturing, 20)
         endpoints = Endpoints(rest="http://127.0.0.1:1", ws_public="ws://127.0.0.1:1")
