@@ -24,7 +24,7 @@ import orjson
 import websocket
 
 from marketdata.bybit.environments import Endpoints, Environment
-from marketdata.bybit.errors import AuthenticationFailed, ExchangeUnavailable
+from marketdata.bybit.errors import AuthenticationFailed, BybitError, ExchangeUnavailable
 from marketdata.bybit.ws_stream import CLOSE_SECONDS, Stream
 
 logger = logging.getLogger(__name__)
@@ -146,7 +146,7 @@ class WebSocketClient(ABC):
             self._await(ACKNOWLEDGE_SECONDS, self._all_answered)
             if not self._subscriptions.active:
                 reasons = "; ".join(sorted(set(self._subscriptions.rejected.values())))
-                raise ExchangeUnavailable(f"every topic was refused: {reasons}")
+                raise self._all_refused(f"every topic was refused: {reasons}")
         except AuthenticationFailed:
             self.disconnect()
             raise
@@ -158,6 +158,10 @@ class WebSocketClient(ABC):
         # Not within the handler: the error's frames, pybit's among them, know what was signed.
         self.disconnect()
         raise ExchangeUnavailable(f"no {self.kind} stream: {problem}")
+
+    def _all_refused(self, words: str) -> BybitError:
+        """What it means that no topic is given."""
+        return ExchangeUnavailable(words)
 
     def is_connected(self) -> bool:
         """Whether the socket is open; a dead one may look open until a ping goes unanswered."""

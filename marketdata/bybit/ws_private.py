@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from marketdata.bybit.constants import PRIVATE_TOPICS
 from marketdata.bybit.environments import Endpoints, Environment, checked_url
 from marketdata.bybit.error_table import NO_CODE, harmless
-from marketdata.bybit.errors import AuthenticationFailed
+from marketdata.bybit.errors import AuthenticationFailed, BybitError
 from marketdata.bybit.ws_client import FrameHandler, WebSocketClient
 from marketdata.bybit.ws_stream import Stream
 
@@ -107,6 +107,10 @@ class PrivateWebSocketClient(WebSocketClient):
             retries=2,
             **self._ping,
         )
+
+    def _all_refused(self, words: str) -> BybitError:
+        """A key that may see nothing lacks the permission, and will lack it in a minute."""
+        return AuthenticationFailed(self._without_secrets(words), code=NO_CODE)
 
     def _prepare(self) -> None:
         """Wait until the exchange has taken the key, which pybit sent while connecting."""

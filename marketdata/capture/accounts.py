@@ -24,7 +24,7 @@ class AccountContext:
 
     account_id: UUID
     user_id: UUID
-    name: str
+    name: str = field(compare=False)
     environment: Environment
     hedge_mode: bool
     api_key: str = field(repr=False)

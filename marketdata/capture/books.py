@@ -17,5 +17,7 @@ class Books:
 
     def persist(self) -> None:
         """Write gaps and quarantine. On a database error nothing is forgotten, and it is raised."""
-        self.gaps.persist()
-        self.quarantine.flush()
+        try:
+            self.gaps.persist()
+        finally:
+            self.quarantine.flush()

@@ -15,7 +15,9 @@ from typing import NamedTuple
 from uuid import UUID
 
 from django.db import transaction
+from django.utils import timezone
 
+from accounts.models import BybitAccount
 from marketdata.models import CaptureGap
 
 
@@ -53,7 +55,8 @@ class GapBook:
     def resume(self, feeds: Iterable[Feed]) -> None:
         """Take over the gaps of `feeds` that a capture which died has left without an end."""
         wanted = set(feeds)
-        for row in CaptureGap.objects.filter(ended_at=None).order_by("-started_at"):
+        unfinished = CaptureGap.objects.filter(ended_at=None, state=CaptureGap.State.OPEN)
+        for row in unfinished.order_by("-started_at"):
             feed = Feed(row.stream, row.symbol, row.account_id)
             if feed in wanted:
                 outages = int(row.evidence.get("outages", 1))
@@ -119,18 +122,23 @@ class GapBook:
             self._ended = [gap for gap in self._ended if gap.changed]
 
     def _write(self, gap: OpenGap, ended_at: datetime | None, outages: int) -> None:
-        row = CaptureGap(
-            pk=gap.pk,
-            stream=gap.feed.stream,
-            symbol=gap.feed.symbol,
-            account_id=gap.feed.account_id,
-            started_at=gap.started_at,
-            ended_at=ended_at,
-            reason=gap.reason,
-            evidence={"outages": outages},
-        )
-        if gap.pk is None:
-            row.save(force_insert=True)
-            gap.pk = row.pk
-        else:
-            row.save(update_fields=["ended_at", "evidence", "updated_at"])
+        evidence = {"outages": outages}
+        if gap.pk is not None:
+            # A row that is gone went with its account: nobody asks for it any more.
+            CaptureGap.objects.filter(pk=gap.pk).update(
+                ended_at=ended_at, evidence=evidence, updated_at=timezone.now()
+            )
+        elif gap.feed.account_id is None or _exists(gap.feed.account_id):
+            gap.pk = CaptureGap.objects.create(
+                stream=gap.feed.stream,
+                symbol=gap.feed.symbol,
+                account_id=gap.feed.account_id,
+                started_at=gap.started_at,
+                ended_at=ended_at,
+                reason=gap.reason,
+                evidence=evidence,
+            ).pk
+
+
+def _exists(account_id: UUID) -> bool:
+    return BybitAccount.objects.unscoped().filter(pk=account_id).exists()

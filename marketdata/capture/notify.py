@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
+
+logger = logging.getLogger(__name__)
 
 
 def notify(state: str) -> None:
@@ -13,6 +16,10 @@ def notify(state: str) -> None:
         return
     if address.startswith("@"):
         address = "\0" + address[1:]
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as datagrams:
-        datagrams.connect(address)
-        datagrams.sendall(state.encode())
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as datagrams:
+            datagrams.connect(address)
+            datagrams.sendall(state.encode())
+    except OSError as error:
+        # Nothing that capture does depends on who listens.
+        logger.warning("systemd was not told %s: %s", state, error)

@@ -181,21 +181,23 @@ class PrivatePart(Part):
         self.set_aside: dict[UUID, str] = {}
         self._digits = exact_digits()
         self._serving: dict[UUID, tuple[AccountContext, Supervisor, PrivateCollector]] = {}
-        self._leaving: list[Supervisor] = []
+        self._leaving: dict[UUID, Supervisor] = {}
         self._noted: dict[UUID, str] = {}
         self._look_at = 0.0
 
     @property
     def supervisors(self) -> list[Supervisor]:
         """The supervisors of all connections, also of those that are being closed."""
-        return [supervisor for _, supervisor, _ in self._serving.values()] + self._leaving
+        return [supervisor for _, supervisor, _ in self._serving.values()] + [
+            *self._leaving.values()
+        ]
 
     def step(self) -> None:
         """Look at the accounts when it is time, and write down what became of each."""
         if time.monotonic() >= self._look_at:
             self._follow_roster()
             self._look_at = time.monotonic() + self.config.roster_interval
-        self._leaving = [supervisor for supervisor in self._leaving if supervisor.is_alive()]
+        self._leaving = {key: left for key, left in self._leaving.items() if left.is_alive()}
         self._note_refusals()
 
     def finish(self) -> None:
@@ -212,7 +214,8 @@ class PrivatePart(Part):
         self.set_aside = dict(roster.set_aside)
         self.names |= roster.names
         for account_id, context in wanted.items():
-            if account_id in self._serving:
+            # One that is being closed still brings rows, which must not end the new one's gap.
+            if account_id in self._serving or account_id in self._leaving:
                 continue
             try:
                 self._serve(context)
@@ -250,7 +253,8 @@ class PrivatePart(Part):
     def _leave(self, account_id: UUID) -> None:
         context, supervisor, collector = self._serving.pop(account_id)
         supervisor.request_stop()
-        self._leaving.append(supervisor)
+        self._leaving[account_id] = supervisor
+        self._noted.pop(account_id, None)
         self.collectors.remove(collector)
         self.books.gaps.end(datetime.now(UTC), collector.feeds)
         runs.close_observing_run(account_id)
@@ -259,8 +263,8 @@ class PrivatePart(Part):
     def _note_refusals(self) -> None:
         states = dict(self.set_aside)
         for account_id, (_, supervisor, _) in self._serving.items():
-            if supervisor.refusal:
-                states[account_id] = self.set_aside[account_id] = supervisor.refusal
+            if reason := supervisor.refusal or supervisor.partial_refusal:
+                states[account_id] = self.set_aside[account_id] = reason
             elif supervisor.error is not None:
                 states[account_id] = f"internal error: {type(supervisor.error).__name__}"
             elif supervisor.connected.is_set():

@@ -32,14 +32,17 @@ def close_orphans(account_ids: Sequence[UUID]) -> int:
     )
 
 
-def open_observing_run(account_id: UUID, user_id: UUID) -> Run:
-    """Begin a run that only observes the account."""
+def open_observing_run(account_id: UUID, user_id: UUID, *, ended: bool = False) -> Run:
+    """Begin a run that only observes the account; `ended` makes one for rows fetched later."""
+    now = timezone.now()
     run = Run(
         user_id=user_id,
         account_id=account_id,
         run_type=Run.RunType.LIVE,
+        status=Run.Status.COMPLETED if ended else Run.Status.RUNNING,
         gridcore_version=gridcore.__version__,
-        started_at=timezone.now(),
+        started_at=now,
+        ended_at=now if ended else None,
     )
     run.save(force_insert=True)
     return run
@@ -88,4 +91,4 @@ def _observing_run(account_id: UUID, user_id: UUID) -> UUID:
         .values_list("pk", flat=True)
         .first()
     )
-    return newest or open_observing_run(account_id, user_id).pk
+    return newest or open_observing_run(account_id, user_id, ended=True).pk

@@ -65,16 +65,18 @@ class CaptureService:
         self._running = True
         for part in self._parts:
             part.start()
-        on_ready()
         try:
+            on_ready()
             while not stop.wait(TICK_SECONDS) and self._step():
                 on_tick(self)
                 if duration is not None and time.monotonic() - self._began >= duration:
                     break
         finally:
-            on_stopping()
-            self._shut_down()
-            self._running = False
+            try:
+                on_stopping()
+            finally:
+                self._shut_down()
+                self._running = False
         return self.report()
 
     def status(self) -> list[StreamStatus]:

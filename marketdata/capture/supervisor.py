@@ -65,6 +65,8 @@ class Supervisor:
         self.error: BaseException | None = None
         # Why the exchange will not have us, empty while it does or merely cannot be reached.
         self.refusal = ""
+        # Which topics it will not give, while it gives others.
+        self.partial_refusal = ""
 
     def start(self) -> None:
         """Begin to connect, on a thread of its own."""
@@ -118,9 +120,10 @@ class Supervisor:
         connected_at = datetime.now(UTC)
         logger.info("%s: connected", self.name)
         refused = self.client.rejected_topics
+        self.partial_refusal = "; ".join(f"{topic}: {why}" for topic, why in refused.items())
         if refused:
             feeds = [feed for topic, feed in self._feeds.items() if topic in refused]
-            self._gaps.open(feeds, f"refused: {'; '.join(sorted(set(refused.values())))}", began)
+            self._gaps.open(feeds, f"refused: {self.partial_refusal}", began)
         self.connected.set()
         reason = self._watch()
         self.connected.clear()

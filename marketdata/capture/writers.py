@@ -46,6 +46,7 @@ PERMANENT = (
     DataError, IntegrityError, ObjectDoesNotExist, ValidationError, InvalidOperation, UnicodeError,
     ValueError, TypeError, OverflowError,
 )  # fmt: skip
+EMPTY = (None, "")
 MAX_BATCH_ROWS = 5000
 LAGS_KEPT = 10_000
 CONFLICT = "conflict: its key is stored with other content"
@@ -82,6 +83,8 @@ class Outcome:
 class Writer(Generic[Record]):
     """Keeps one table: `write` from any thread, the rest happens on the writer's own.
 
+    `patience` is how many seconds from now the database may be away at the most.
+
     Subclasses name the stream and the model, whose columns follow the record's fields.
     """
 
@@ -100,6 +103,7 @@ class Writer(Generic[Record]):
         batch_size: int = 100,
         flush_interval: float = 5.0,
         capacity: int = CAPACITY_ROWS,
+        patience: float = float("inf"),
     ) -> None:
         self.buffer: Buffer[StreamKey, Record] = Buffer(capacity)
         # Of each batch the row that waited longest, from the exchange's clock to the commit.
@@ -109,7 +113,7 @@ class Writer(Generic[Record]):
         self._batch_size, self._flush_interval = batch_size, flush_interval
         self._in_flight: dict[StreamKey, int] = {}
         self._stopping, self._never = threading.Event(), threading.Event()
-        self._give_up_at = float("inf")
+        self._give_up_at = time.monotonic() + patience
         self._flushing = threading.Lock()
         self._thread: threading.Thread | None = None
         tally.watch(self.pending)
@@ -287,7 +291,7 @@ class Writer(Generic[Record]):
             return False
         pairs = ((getattr(row, name), stored[name]) for name in self.figure_fields)
         # A figure that one of two sources does not carry is not a difference.
-        return all(ours == theirs or ours is None or theirs is None for ours, theirs in pairs)
+        return all(ours == theirs or ours in EMPTY or theirs in EMPTY for ours, theirs in pairs)
 
     def _reject(self, row: Record, reason: str) -> Reject:
         return Reject(self.topic, reason, repr(row))

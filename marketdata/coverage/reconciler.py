@@ -15,9 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
-from uuid import UUID
 
-from django.db import models
 from django.utils import timezone
 
 from marketdata.bybit.environments import Endpoints, Environment
@@ -31,7 +29,8 @@ from marketdata.capture.public_writers import TradeWriter
 from marketdata.capture.startup import exact_digits
 from marketdata.capture.tally import StreamKey
 from marketdata.capture.writers import Writer
-from marketdata.models import CaptureGap, CoverageInterval, PublicTrade, Stream
+from marketdata.coverage.gap_rows import Span, hull, note_attempt, unfinished_gaps
+from marketdata.models import CaptureGap, PublicTrade, Stream
 
 logger = logging.getLogger(__name__)
 
@@ -39,16 +38,9 @@ logger = logging.getLogger(__name__)
 MOST_RECENT_TRADES = 1000
 # The exchange does not say whether it finds an order by when it was made or by when it changed.
 ORDER_LOOKBACK = timedelta(days=7)
+# How long a whole reconciliation may wait for the database.
+PATIENCE_SECONDS = 60.0
 BEYOND_REACH = "more trades than the exchange shows of its latest"
-UNFINISHED = (CaptureGap.State.OPEN, CaptureGap.State.PARTIAL)
-
-
-@dataclass(frozen=True)
-class Span:
-    """From `start` to `end`, both included; aware UTC."""
-
-    start: datetime
-    end: datetime
 
 
 @dataclass
@@ -58,9 +50,9 @@ class Finding:
     stream: Stream
     subject: str
     asked: Span
-    account_id: UUID | None = None
     found: int = 0
     new: int = 0
+    refused: int = 0
     missing: Span | None = None
     note: str = ""
     unreachable: bool = False
@@ -72,7 +64,11 @@ class GapReconciler:
     def __init__(self, environment: Environment, endpoints: Endpoints) -> None:
         self.books = Books()
         self._environment, self._endpoints = environment, endpoints
-        options: dict[str, Any] = {"tally": self.books.tally, "quarantine": self.books.quarantine}
+        options: dict[str, Any] = {
+            "tally": self.books.tally,
+            "quarantine": self.books.quarantine,
+            "patience": PATIENCE_SECONDS,
+        }
         self._trades = TradeWriter(**options)
         self._executions = ExecutionWriter(**options)
         self._orders = OrderWriter(**options)
@@ -92,37 +88,47 @@ class GapReconciler:
     def trades(self, symbol: str, asked: Span) -> Finding:
         """Fill what the exchange still shows of a symbol's gaps within `asked`."""
         finding = Finding(Stream.TRADES, symbol, asked)
-        spans = self._trade_spans(symbol, asked)
+        gaps = unfinished_gaps(asked, stream=Stream.TRADES, symbol=symbol)
+        tail = self._tail(symbol, asked, gaps)
+        spans = [asked.within(gap.started_at, gap.ended_at) for gap in gaps]
         try:
             with closing(self._client(self._environment)) as client:
                 parsed = client.get_recent_trades(symbol, MOST_RECENT_TRADES)
-        except BybitError as error:
-            finding.missing = _hull(span for span, _ in spans)
+        except (BybitError, ValueError) as error:
+            finding.missing = hull([*spans, *([tail] if tail else [])])
             return _unanswered(finding, error)
         known = self._known_ids(parsed.records)
+        reach = _Reach(symbol, parsed, known)
         wanted = [row for row in parsed.records if asked.start <= row.exchange_ts <= asked.end]
         fresh = [row.exchange_ts for row in wanted if row.trade_id not in known]
         finding.found = len(wanted)
-        sound = Parsed(wanted, parsed.rejects)
-        finding.new = self._store(self._trades.key(), self._trades, self._trades.write, sound)
-        reach = _Reach(parsed, known)
-        missing = [self._settle_trades(span, gap, reach, fresh, symbol) for span, gap in spans]
-        finding.missing = _hull(span for span in missing if span is not None)
-        if finding.missing:
-            finding.note = BEYOND_REACH
-        self.books.persist()
-        return finding
+        key, sound = self._trades.key(), Parsed(wanted, parsed.rejects)
+        # Before anything is stored: what is stored proves how far the answer reaches.
+        missing = [reach.missing_of(span) for span in spans]
+        rest = reach.missing_of(tail) if tail else None
+        self._store(finding, key, self._trades, self._trades.write, sound)
+        for gap, span, left in zip(gaps, spans, missing, strict=True):
+            complete = span if left is None else Span(left.end, span.end)
+            added = sum(span.start <= at <= span.end for at in fresh)
+            is_any = not finding.refused and complete.start < complete.end
+            note_attempt(gap.pk, complete if is_any else None, rows_added=added)
+        if rest is not None:
+            CaptureGap.objects.create(
+                stream=Stream.TRADES, symbol=symbol, started_at=rest.start, ended_at=rest.end,
+                reason=BEYOND_REACH, attempts=1,
+            )  # fmt: skip
+        finding.missing = hull(left for left in [*missing, rest] if left is not None)
+        finding.note = BEYOND_REACH if finding.missing else ""
+        return self._finished(finding)
 
-    def _trade_spans(self, symbol: str, asked: Span) -> list[tuple[Span, CaptureGap | None]]:
-        """The gaps within `asked`, and what lies behind the newest stored row."""
-        gaps = _gaps_within(asked, stream=Stream.TRADES, symbol=symbol)
-        spans: list[tuple[Span, CaptureGap | None]] = [
-            (Span(max(gap.started_at, asked.start), gap.ended_at or asked.end), gap) for gap in gaps
-        ]
+    def _tail(self, symbol: str, asked: Span, gaps: list[CaptureGap]) -> Span | None:
+        """What lies behind the newest stored row, where no gap row says so already."""
         last = PublicTrade.objects.last_trade_ts(symbol)
-        if last is None or asked.start <= last < asked.end:
-            spans.append((Span(last or asked.start, asked.end), None))
-        return spans
+        if last is None:
+            return asked
+        if last >= asked.end or any(gap.started_at >= last for gap in gaps):
+            return None
+        return Span(max(last, asked.start), asked.end)
 
     def _known_ids(self, records: list[TradeRecord]) -> set[str]:
         """Those of `records` that the stream had brought already, by their ids."""
@@ -135,68 +141,29 @@ class GapReconciler:
         )
         return set(stored.values_list("trade_id", flat=True))
 
-    def _settle_trades(
-        self,
-        span: Span,
-        gap: CaptureGap | None,
-        reach: _Reach,
-        fresh: list[datetime],
-        symbol: str,
-    ) -> Span | None:
-        """Write down what became of a gap; the part of it that is still missing."""
-        rest = reach.missing_of(span)
-        if gap is None:
-            if rest is None:
-                return None
-            gap = CaptureGap(
-                stream=Stream.TRADES,
-                symbol=symbol,
-                started_at=span.start,
-                ended_at=span.end,
-                reason=BEYOND_REACH,
-            )
-        gap.attempts += 1
-        gap.rows_added += sum(span.start <= at <= span.end for at in fresh)
-        gap.source = CoverageInterval.Source.REST
-        if rest is None and gap.ended_at is not None:
-            # One that has no end yet is capture's, and goes on after this.
-            gap.state = CaptureGap.State.FILLED
-        elif rest is not None and rest.end < span.end:
-            # What is left of the gap ends where the exchange's answer begins.
-            gap.evidence = {**gap.evidence, "ended_at_first": span.end.isoformat()}
-            gap.state, gap.ended_at = CaptureGap.State.PARTIAL, rest.end
-        gap.save()
-        return rest
-
     # --- accounts ----------------------------------------------------------------------------
 
     def executions(self, context: AccountContext, asked: Span) -> Finding:
         """Fill the executions of an account within `asked`."""
-        began = timezone.now()
-        finding = Finding(Stream.EXECUTIONS, context.name, asked, account_id=context.account_id)
-        self._ask_account(
+        finding = Finding(Stream.EXECUTIONS, context.name, asked)
+        return self._ask_account(
             context,
             finding,
             self._executions,
             lambda client: client.executions_pages(start=asked.start, end=asked.end),
+            CaptureGap.State.FILLED,
         )
-        self._settle_account(finding, self._executions, CaptureGap.State.FILLED, began)
-        return finding
 
     def orders(self, context: AccountContext, asked: Span) -> Finding:
         """Fetch the last state of each order of an account within `asked`, open ones included."""
-        began = timezone.now()
-        finding = Finding(Stream.ORDERS, context.name, asked, account_id=context.account_id)
+        finding = Finding(Stream.ORDERS, context.name, asked)
+        finding.note = "the last state of each order; earlier ones cannot be asked for again"
 
         def pages(client: BybitRestClient) -> Iterator[Parsed[Any]]:
             yield from client.order_history_pages(start=asked.start - ORDER_LOOKBACK, end=asked.end)
             yield client.get_open_orders()
 
-        self._ask_account(context, finding, self._orders, pages)
-        if finding.missing is None:
-            finding.note = "the last state of each order; earlier ones cannot be asked for again"
-        self._settle_account(finding, self._orders, CaptureGap.State.PARTIAL, began)
-        return finding
+        return self._ask_account(context, finding, self._orders, pages, CaptureGap.State.PARTIAL)
 
     def _ask_account(
         self,
@@ -204,34 +171,29 @@ class GapReconciler:
         finding: Finding,
         writer: PrivateWriter[Any],
         pages: Callable[[BybitRestClient], Iterable[Parsed[Any]]],
-    ) -> None:
+        done: CaptureGap.State,
+    ) -> Finding:
         """Store page by page, so that what arrived stays if a later page fails."""
+        began, asked = timezone.now(), finding.asked
+        of = {"stream": finding.stream, "account": context.account_id}
+        gaps = unfinished_gaps(asked, **of)
         key, write = writer.key(context.account_id), partial(writer.write_for, context)
         try:
             with closing(self._client(context.environment, context)) as client:
                 for parsed in pages(client):
                     finding.found += len(parsed.records) + len(parsed.rejects)
-                    finding.new += self._store(key, writer, write, parsed)
-        except BybitError as error:
-            finding.missing = finding.asked
+                    self._store(finding, key, writer, write, parsed)
+        except (BybitError, ValueError) as error:
             _unanswered(finding, error)
-
-    def _settle_account(
-        self, finding: Finding, writer: PrivateWriter[Any], state: CaptureGap.State, began: datetime
-    ) -> None:
-        for gap in _gaps_within(finding.asked, stream=finding.stream, account=finding.account_id):
-            gap.attempts += 1
-            if gap.started_at < finding.asked.start:
-                finding.note = finding.note or f"a gap begins before that, at {gap.started_at}"
-            elif finding.missing is None and gap.ended_at is not None:
-                gap.state, gap.source = state, CoverageInterval.Source.REST
-                gap.rows_added += writer.table.filter(
-                    account=finding.account_id,
-                    exchange_ts__range=(gap.started_at, gap.ended_at),
-                    local_ts__gte=began,
-                ).count()
-            gap.save()
-        self.books.persist()
+        for gap in gaps:
+            added = writer.table.filter(
+                account=context.account_id,
+                exchange_ts__range=(gap.started_at, gap.ended_at or asked.end),
+                local_ts__gte=began,
+            ).count()
+            complete = None if finding.missing or finding.refused else asked
+            note_attempt(gap.pk, complete, rows_added=added, done=done)
+        return self._finished(finding)
 
     # --- both --------------------------------------------------------------------------------
 
@@ -249,44 +211,49 @@ class GapReconciler:
 
     def _store(
         self,
+        finding: Finding,
         key: StreamKey,
         writer: Writer[Any],
         write: Callable[[Sequence[Any]], None],
         parsed: Parsed[Any],
-    ) -> int:
-        """Write and flush; how many rows were new, changed states of orders included."""
-        before = self._new(key)
+    ) -> None:
+        """Write and flush, and count what was new, changed states of orders included."""
+        new, refused = self._counted(key)
         for reject in parsed.rejects:
             self.books.quarantine.add(key, reject)
         write(parsed.records)
         writer.flush()
-        return self._new(key) - before
+        new_now, refused_now = self._counted(key)
+        finding.new += new_now - new
+        finding.refused += refused_now - refused
 
-    def _new(self, key: StreamKey) -> int:
+    def _counted(self, key: StreamKey) -> tuple[int, int]:
         counts = self.books.tally.snapshot().get(key, {})
-        return int(counts.get("stored", 0)) + int(counts.get("updated", 0))
+        new = int(counts.get("stored", 0)) + int(counts.get("updated", 0))
+        return new, int(counts.get("quarantined", 0))
 
-
-def _gaps_within(asked: Span, **of: Any) -> list[CaptureGap]:
-    """Unfinished gaps that reach into `asked`."""
-    return list(
-        CaptureGap.objects.filter(state__in=UNFINISHED, started_at__lte=asked.end, **of)
-        .filter(models.Q(ended_at=None) | models.Q(ended_at__gte=asked.start))
-        .order_by("started_at")
-    )
+    def _finished(self, finding: Finding) -> Finding:
+        """A row that is in quarantine is not where it belongs."""
+        self.books.persist()
+        if finding.refused:
+            finding.missing = finding.missing or finding.asked
+            finding.note = f"{finding.refused} rows are in quarantine; {finding.note}".rstrip("; ")
+        return finding
 
 
 class _Reach:
     """How far back an answer of recent trades is complete.
 
     Fewer trades than the exchange ever shows are all there are. Else the answer reaches behind a
-    gap's start only if it is older, and shares ids with what the stream had stored there.
+    span's start only if it is older, and, where the stream had stored trades of that time, shares
+    ids with them.
     """
 
-    def __init__(self, parsed: Parsed[TradeRecord], known: set[str]) -> None:
+    def __init__(self, symbol: str, parsed: Parsed[TradeRecord], known: set[str]) -> None:
+        self._symbol = symbol
         self._whole = len(parsed.records) + len(parsed.rejects) < MOST_RECENT_TRADES
         self._oldest = parsed.records[0].exchange_ts if parsed.records else None
-        self._proven = bool(known)
+        self._shares_ids = bool(known)
 
     def missing_of(self, span: Span) -> Span | None:
         """The part of `span` that the answer does not show."""
@@ -295,19 +262,15 @@ class _Reach:
         if self._oldest is None:
             return span
         if self._oldest < span.start:
-            return None if self._proven else span
+            return None if self._shares_ids or not self._has_stored(span.start) else span
         return Span(span.start, min(self._oldest, span.end))
 
-
-def _hull(spans: Iterable[Span]) -> Span | None:
-    """The span from the first start to the last end."""
-    known = list(spans)
-    if not known:
-        return None
-    return Span(min(span.start for span in known), max(span.end for span in known))
+    def _has_stored(self, until: datetime) -> bool:
+        trades = PublicTrade.objects.filter(symbol=self._symbol)
+        return bool(trades.filter(exchange_ts__range=(self._oldest, until)).exists())
 
 
-def _unanswered(finding: Finding, error: BybitError) -> Finding:
+def _unanswered(finding: Finding, error: BybitError | ValueError) -> Finding:
     finding.note = str(error)
     finding.unreachable = isinstance(error, ExchangeUnavailable)
     finding.missing = finding.missing or finding.asked

@@ -10,12 +10,12 @@ UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"
 
 def moment(text: str, now: datetime) -> datetime:
     """The time that `text` means; without a zone it is UTC. Raises ValueError."""
-    if ago := re.fullmatch(r"([0-9]{1,6})([smhdw])", text.strip()):
-        return now - timedelta(**{UNITS[ago[2]]: int(ago[1])})
     try:
+        if ago := re.fullmatch(r"([0-9]{1,6})([smhdw])", text.strip()):
+            return now - timedelta(**{UNITS[ago[2]]: int(ago[1])})
         at = datetime.fromisoformat(text.strip())
-    except ValueError:
+        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    except (ValueError, OverflowError):
         raise ValueError(
             f"{text!r} is no time: write 30s, 15m, 2h, 7d, 1w, or 2026-01-31T12:00 (UTC)."
         ) from None
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)

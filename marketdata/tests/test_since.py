@@ -39,7 +39,9 @@ def test_iso_times_without_a_zone_are_utc(text, expected):
     assert moment(text, NOW).utcoffset() == timedelta(0)
 
 
-@pytest.mark.parametrize("text", ["", "yesterday", "2", "h2", "-2h", "2.5h", "2y", "31.1.2026"])
+@pytest.mark.parametrize(
+    "text", ["", "yesterday", "2", "h2", "-2h", "2.5h", "2y", "31.1.2026", "999999w"]
+)
 def test_anything_else_is_refused_with_examples(text):
     with pytest.raises(ValueError, match="is no time: write 30s"):
         moment(text, NOW)

@@ -18,10 +18,12 @@ from marketdata.capture.startup import (
     check_stamp,
     resolve_symbols,
 )
+from marketdata.capture.writers import DatabaseUnavailable
 from marketdata.coverage.display import findings_table
-from marketdata.coverage.reconciler import Finding, GapReconciler, Span
+from marketdata.coverage.gap_rows import Span
+from marketdata.coverage.reconciler import Finding, GapReconciler
 from marketdata.coverage.since import moment
-from marketdata.exits import ConfigurationError, ExitCode
+from marketdata.exits import ConfigurationError, ExitCode, Unavailable
 from marketdata.models import Stream
 
 STREAMS = (Stream.TRADES, Stream.EXECUTIONS, Stream.ORDERS)
@@ -77,7 +79,10 @@ class Command(BaseCommand):
         if options["since"] >= options["until"]:
             raise CommandError("--since must lie before --until.", returncode=ExitCode.USAGE)
         check_database()
-        findings = _ask(options, Span(options["since"], options["until"]))
+        try:
+            findings = _ask(options, Span(options["since"], options["until"]))
+        except DatabaseUnavailable as error:
+            raise Unavailable(f"The database is busy or away: {error}.") from None
         findings_table(sys.stdout, findings)
         missing = [finding for finding in findings if finding.missing]
         if missing and all(finding.unreachable for finding in findings):
@@ -99,19 +104,23 @@ def _moment(now: datetime) -> Any:
 def _ask(options: dict[str, Any], asked: Span) -> list[Finding]:
     reconciler = GapReconciler(settings.EVENTSAVER_ENVIRONMENT, settings.BYBIT_ENDPOINTS)
     streams = options["stream"] or _streams_meant(options)
+    if unknown := unknown_names(options["account"]):
+        raise ConfigurationError(f"No account is called {', '.join(unknown)}.")
     findings: list[Finding] = []
     if Stream.TRADES in streams:
         findings += [reconciler.trades(symbol, asked) for symbol in _symbols(options)]
-    if unknown := unknown_names(options["account"]):
-        raise ConfigurationError(f"No account is called {', '.join(unknown)}.")
     ask = {Stream.EXECUTIONS: reconciler.executions, Stream.ORDERS: reconciler.orders}
     roster = read_roster(options["account"])
+    if options["account"] and not roster.names:
+        raise ConfigurationError(f"{', '.join(options['account'])}: not enabled.")
     for stream in (stream for stream in ask if stream in streams):
         findings += [ask[stream](context, asked) for context in roster.contexts]
         findings += [
             Finding(stream, roster.names[account_id], asked, missing=asked, note=reason)
             for account_id, reason in roster.set_aside.items()
         ]
+    if not findings:
+        raise ConfigurationError("There is no enabled account to ask for.")
     return findings
 
 

@@ -34,6 +34,11 @@ def test_without_systemd_nothing_happens(monkeypatch):
     notify("READY=1")
 
 
+def test_a_socket_that_is_not_there_is_no_reason_to_stop(monkeypatch):
+    monkeypatch.setenv("NOTIFY_SOCKET", "/nonexistent/notify")
+    notify("READY=1")
+
+
 def test_an_abstract_socket_is_reached_too(monkeypatch):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as datagrams:
         name = f"gridbot-{os.getpid()}"

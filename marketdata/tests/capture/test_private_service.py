@@ -207,6 +207,28 @@ def test_a_deleted_account_takes_its_rows_along_and_stops_nobody(exchange, servi
     assert rows_of(tenants["alice"]) > 0
 
 
+def test_an_account_that_is_deleted_with_an_open_gap_stops_nobody_s_books(
+    exchange, serving, tenants
+):
+    exchange.set_account("bob/main", refusal="params")
+    with serving("alice/main") as running:
+        until(running, lambda: CaptureGap.objects.filter(account=tenants["bob"]).exists())
+        tenants["bob"].user.delete()
+        exchange.send_raw("{broken", None, "alice/main")
+        until(running, lambda: QuarantinedMessage.objects.filter(account=tenants["alice"]).exists())
+        report = running.finish()
+    assert report.exit_code == ExitCode.OK
+
+
+def test_a_new_name_costs_no_connection(exchange, serving, tenants):
+    with serving() as running:
+        before = running.service.private._serving[tenants["bob"].pk][1]
+        BybitAccount.objects.filter(pk=tenants["bob"].pk).update(account_name="other")
+        until(running, lambda: "bob/other" in running.service.private.names.values())
+        after = running.service.private._serving[tenants["bob"].pk][1]
+    assert after is before
+
+
 def test_a_poison_row_costs_one_row_of_its_own_account(exchange, serving, tenants, monkeypatch):
     rows = ExecutionWriter._rows
 

@@ -7,11 +7,15 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.core.management import call_command
+from django.db.models import F
+from django.utils import timezone
 
+from accounts.models import BybitAccount
 from marketdata.bybit.environments import Endpoints, Environment
 from marketdata.capture.accounts import read_roster
-from marketdata.coverage.reconciler import GapReconciler, Span
-from marketdata.exits import ExitCode
+from marketdata.coverage.gap_rows import Span, note_attempt
+from marketdata.coverage.reconciler import GapReconciler
+from marketdata.exits import ConfigurationError, ExitCode
 from marketdata.models import CaptureGap, Order, PrivateExecution, PublicTrade, QuarantinedMessage
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -86,8 +90,7 @@ class TestTrades:
         assert finding.new == 1000
         assert finding.missing == Span(last, oldest.exchange_ts)
         gap = CaptureGap.objects.get(stream="trades")
-        assert (gap.started_at, gap.ended_at, gap.state) == (last, oldest.exchange_ts, "partial")
-        assert "1000" in f"{gap.reason} {finding.note} 1000"
+        assert (gap.started_at, gap.ended_at, gap.state) == (last, oldest.exchange_ts, "open")
 
     def test_the_part_of_a_recorded_gap_that_is_out_of_reach_stays_open(self, sandbox, capturing):
         self.hear(sandbox, capturing, 20)
@@ -112,6 +115,23 @@ class TestTrades:
         gap.refresh_from_db()
         assert (gap.state, gap.ended_at, gap.attempts) == ("open", None, 1)
 
+    def test_a_capture_that_ended_before_the_span_leaves_its_beginning_missing(
+        self, sandbox, capturing
+    ):
+        self.hear(sandbox, capturing, 20)
+        PublicTrade.objects.update(exchange_ts=F("exchange_ts") - timedelta(hours=5))
+        make(sandbox, 1500)
+        finding = reconciler_for(sandbox).trades("BTCUSDT", lately())
+        assert finding.missing is not None
+        assert finding.missing.start == finding.asked.start
+
+    def test_a_first_look_that_reaches_back_far_enough_misses_nothing(self, sandbox):
+        make(sandbox, 1024)
+        start = datetime.now(UTC) + timedelta(milliseconds=1)
+        until = start + timedelta(hours=1)
+        finding = reconciler_for(sandbox).trades("BTCUSDT", Span(start, until))
+        assert (finding.missing, CaptureGap.objects.count()) == (None, 0)
+
     def test_an_exchange_that_does_not_answer_leaves_everything_missing(self, sandbox, capturing):
         self.hear(sandbox, capturing, 20)
         endpoints = Endpoints(rest="http://127.0.0.1:1", ws_public="ws://127.0.0.1:1")
@@ -119,6 +139,49 @@ class TestTrades:
         finding = reconciler.trades("BTCUSDT", lately())
         assert finding.missing is not None
         assert finding.unreachable
+
+
+class TestGapRows:
+    """A gap shrinks by what is complete, and is filled only when nothing is left of it."""
+
+    T = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def at(self, minutes: int) -> datetime:
+        return self.T + timedelta(minutes=minutes)
+
+    @pytest.mark.parametrize(
+        ("complete", "expected"),
+        [
+            ((0, 60), ("filled", 10, 50)),
+            ((10, 50), ("filled", 10, 50)),
+            ((0, 30), ("partial", 30, 50)),
+            ((30, 60), ("partial", 10, 30)),
+            ((20, 40), ("partial", 10, 50)),
+            (None, ("open", 10, 50)),
+        ],
+    )
+    def test_what_is_left(self, complete, expected):
+        gap = CaptureGap.objects.create(
+            stream="trades", symbol="X", started_at=self.at(10), ended_at=self.at(50), reason="r"
+        )
+        span = complete and Span(self.at(complete[0]), self.at(complete[1]))
+        note_attempt(gap.pk, span, rows_added=3)
+        gap.refresh_from_db()
+        state, start, end = expected
+        assert (gap.state, gap.started_at, gap.ended_at) == (state, self.at(start), self.at(end))
+        assert (gap.attempts, gap.rows_added) == (1, 3)
+
+    def test_an_end_that_capture_writes_meanwhile_is_kept(self):
+        gap = CaptureGap.objects.create(
+            stream="trades", symbol="X", started_at=self.at(10), reason="r"
+        )
+        CaptureGap.objects.filter(pk=gap.pk).update(ended_at=self.at(90))
+        note_attempt(gap.pk, Span(self.at(0), self.at(60)), rows_added=0)
+        gap.refresh_from_db()
+        assert (gap.state, gap.started_at, gap.ended_at) == ("partial", self.at(60), self.at(90))
+
+    def test_a_gap_that_is_gone_is_no_error(self):
+        note_attempt(4711, None, rows_added=0)
 
 
 class TestAccounts:
@@ -192,6 +255,22 @@ class TestAccounts:
         assert ("bob", "orders", "partial") in states
         assert ("alice", "executions", "open") in states
 
+    def test_a_one_way_account_keeps_its_one_leg(self, exchange, serving, tenants):
+        self.miss(exchange, serving)
+        BybitAccount.objects.filter(pk=tenants["bob"].pk).update(position_mode="one_way")
+        began = timezone.now()
+        reconciler_for(exchange).executions(self.context("bob/main"), lately())
+        fetched = PrivateExecution.objects.filter(account=tenants["bob"], local_ts__gte=began)
+        assert set(fetched.values_list("position_idx", flat=True)) <= {0, None}
+
+    def test_a_row_that_is_refused_is_missing(self, exchange, serving, tenants, monkeypatch):
+        self.miss(exchange, serving)
+        PrivateExecution.objects.filter(account=tenants["bob"]).update(exec_qty=77)
+        finding = reconciler_for(exchange).executions(self.context("bob/main"), lately())
+        assert finding.refused > 0
+        assert finding.missing == finding.asked
+        assert "in quarantine" in finding.note
+
     def test_a_refused_key_is_said_and_the_gap_stays(
         self,
         exchange,
@@ -242,6 +321,13 @@ class TestCommand:
         make(sandbox, 3000)
         assert self.reconcile("--since", "2h", "--stream", "trades") == ExitCode.DATA_INCOMPLETE
         assert "1 of 1 are incomplete" in capsys.readouterr().out
+
+    def test_an_account_that_is_not_served_cannot_be_asked_for(self, tenants):
+        BybitAccount.objects.filter(pk=tenants["bob"].pk).update(status="disabled")
+        with pytest.raises(ConfigurationError, match="bob/main: not enabled"):
+            self.reconcile("--since", "2h", "--account", "bob/main")
+        with pytest.raises(ConfigurationError, match="No account is called eve"):
+            self.reconcile("--since", "2h", "--account", "eve")
 
     def test_an_exchange_that_is_away_is_75(self, sandbox, capturing, settings):
         with capturing():

@@ -84,17 +84,17 @@ def test_another_receipt_time_or_a_missing_sequence_is_no_conflict(writer, tally
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("position", [0, 57, 99])
-def test_one_bad_row_among_a_hundred_is_quarantined_and_the_others_stored(
+@pytest.mark.parametrize("position", [0, 570, 999])
+def test_one_bad_row_among_a_thousand_is_quarantined_and_the_others_stored(
     writer, tally, quarantine, position
 ):
-    rows = [trade(number) for number in range(100)]
+    rows = [trade(number) for number in range(1000)]
     rows[position] = rows[position]._replace(price=None)
     writer.write(rows)
     writer.flush()
     quarantine.flush()
-    assert PublicTrade.objects.count() == 99
-    assert counts(tally) == {"received": 100, "stored": 99, "quarantined": 1}
+    assert PublicTrade.objects.count() == 999
+    assert counts(tally) == {"received": 1000, "stored": 999, "quarantined": 1}
     assert "refused" in QuarantinedMessage.objects.get().reason
 
 
