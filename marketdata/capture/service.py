@@ -85,7 +85,7 @@ class CaptureService:
         names = self.private.names if self.private else {}
         lags = {key: lags[-1] for writer in self._writers for key, lags in writer.lags.items()}
         heard = self._heard_at()
-        return [
+        streams = [
             StreamStatus(
                 stream=key.stream,
                 account=names.get(key.account_id, "") if key.account_id else "",
@@ -95,6 +95,7 @@ class CaptureService:
             )
             for key, counts in self.books.tally.snapshot().items()
         ]
+        return sorted(streams, key=lambda status: (status.account, status.stream))
 
     def report(self) -> CaptureReport:
         """What was done so far."""
