@@ -251,9 +251,11 @@ class PrivatePart(Part):
         logger.info("account %s: captured from %s", context.name, context.environment)
 
     def _leave(self, account_id: UUID) -> None:
-        context, supervisor, collector = self._serving.pop(account_id)
-        supervisor.request_stop()
+        context, supervisor, collector = self._serving[account_id]
+        # At every moment one of the two knows of it: what neither knows is not captured.
         self._leaving[account_id] = supervisor
+        del self._serving[account_id]
+        supervisor.request_stop()
         self._noted.pop(account_id, None)
         self.collectors.remove(collector)
         self.books.gaps.end(datetime.now(UTC), collector.feeds)
