@@ -1,0 +1,419 @@
+"""The risk rules: how much larger or smaller the next orders of each side are.
+
+A strategy holds a long and a short of one symbol at once and trades both on one grid. Each side
+of the book of each direction has a multiplier of the order quantity, 1.0 at rest. On every
+ticker the first rule that applies to a direction changes one multiplier, its own or one of the
+opposite direction:
+
+1. Liquidation is close: close faster.
+2. Liquidation comes closer: the opposite direction closes slower, for it is the hedge. On a low
+   balance nothing is done, and the later rules are not asked either.
+3. Both directions are equally large and together small: open more, or close less, as configured.
+4. Less than half of the opposite, and losing: open more, which improves the average price.
+5. Less than a fifth of the opposite: open more.
+
+Long and short are mirror images. For a long, to open is to buy and liquidation lies below the
+market; for a short, to open is to sell and liquidation lies above. "How close" therefore reads
+`liq > min_liq_ratio * last` for a long and `liq < max_liq_ratio * last` for a short.
+
+Effects may reach the opposite direction, so both are reset first and only then evaluated, the
+long before the short. `LinkedPair.evaluate_pair` does just that and is what callers use.
+
+Thresholds are compared as products, never as quotients: a product of Decimals is exact, so that
+a value at the boundary is at the boundary. Every comparison is strict. All input is checked
+before anything changes.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal, localcontext
+from enum import StrEnum
+from typing import NamedTuple
+
+from gridcore.pnl import (
+    ZERO,
+    calc_liq_proximity,
+    calc_unrealised_pnl,
+    calc_unrealised_pnl_pct,
+    finite_decimal,
+)
+
+logger = logging.getLogger(__name__)
+
+# More digits than any product of a price, a ratio and a threshold has: nothing is rounded.
+EXACT = Context(prec=1000, Emax=MAX_EMAX, Emin=MIN_EMIN)
+# For what is shown and not compared.
+DISPLAY = Context(prec=28, Emax=MAX_EMAX, Emin=MIN_EMIN)
+
+# Stands for a short margin of 0, so that a ratio to it exists.
+SMALLEST_SHORT_MARGIN = Decimal("0.0001")
+
+CLOSE_TO_LIQUIDATION_LONG = Decimal("1.05")  # times min_liq_ratio
+CLOSE_TO_LIQUIDATION_SHORT = Decimal("0.95")  # times max_liq_ratio
+EQUAL_ABOVE = Decimal("0.94")
+EQUAL_BELOW = Decimal("1.05")
+HALF = Decimal("0.5")
+FIFTH = Decimal("0.20")
+
+
+class DirectionType(StrEnum):
+    """Which way a position gains."""
+
+    LONG = "long"
+    SHORT = "short"
+
+
+class SideType(StrEnum):
+    """Which way an order trades."""
+
+    BUY = "Buy"
+    SELL = "Sell"
+
+
+OPENING = {DirectionType.LONG: SideType.BUY, DirectionType.SHORT: SideType.SELL}
+CLOSING = {DirectionType.LONG: SideType.SELL, DirectionType.SHORT: SideType.BUY}
+OPPOSITE = {
+    DirectionType.LONG: DirectionType.SHORT,
+    DirectionType.SHORT: DirectionType.LONG,
+}
+
+
+@dataclass
+class PositionState:
+    """What the exchange says about a position.
+
+    `margin` is a ratio, the position's value over the wallet balance; `initial_margin` and
+    `maintenance_margin` are money (Bybit's positionIM, positionMM). `cur_realized_pnl` counts
+    from the last time the position was flat, `cum_realized_pnl` from the beginning.
+    """
+
+    direction: str
+    size: Decimal = ZERO
+    entry_price: Decimal | None = None
+    unrealized_pnl: Decimal = ZERO
+    margin: Decimal = ZERO
+    liquidation_price: Decimal = ZERO
+    leverage: int = 1
+    position_value: Decimal = ZERO
+    initial_margin: Decimal = ZERO
+    maintenance_margin: Decimal = ZERO
+    cum_realized_pnl: Decimal = ZERO
+    cur_realized_pnl: Decimal = ZERO
+
+    def __post_init__(self) -> None:
+        self.direction = DirectionType(self.direction)
+
+
+@dataclass
+class RiskConfig:
+    """The limits of the rules.
+
+    `min_liq_ratio` (long) and `max_liq_ratio` (short) are liquidation price over last price;
+    `min_total_margin` is the sum of both margins, in wallets. `max_margin` is carried for
+    callers; no rule reads it.
+    """
+
+    min_liq_ratio: float
+    max_liq_ratio: float
+    max_margin: float
+    min_total_margin: float
+    increase_same_position_on_low_margin: bool = False
+
+    def __post_init__(self) -> None:
+        if finite_decimal("min_liq_ratio", self.min_liq_ratio) < 0:
+            raise ValueError(f"min_liq_ratio must not be negative, not {self.min_liq_ratio}")
+        if finite_decimal("max_liq_ratio", self.max_liq_ratio) <= 0:
+            raise ValueError(f"max_liq_ratio must be positive, not {self.max_liq_ratio}")
+        finite_decimal("max_margin", self.max_margin)
+        finite_decimal("min_total_margin", self.min_total_margin)
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """One direction as the rules see it, every number checked."""
+
+    direction: DirectionType
+    last_close: Decimal
+    profit: Decimal  # in percent of the initial margin but for a positive factor: only the sign
+    liquidation: Decimal
+    long_margin: Decimal
+    short_margin: Decimal  # not 0
+    total_margin: Decimal
+    min_liq_ratio: Decimal
+    max_liq_ratio: Decimal
+    min_total_margin: Decimal
+    open_on_low_margin: bool
+    low_balance: bool
+
+    def nears_liquidation(self, *, long_factor: Decimal, short_factor: Decimal) -> bool:
+        """Whether the liquidation price is beyond the limit, drawn closer by the factor."""
+        if self.liquidation <= 0 or self.last_close == 0:
+            return False
+        if self.direction is DirectionType.LONG:
+            return self.liquidation > long_factor * self.min_liq_ratio * self.last_close
+        return self.liquidation < short_factor * self.max_liq_ratio * self.last_close
+
+    def is_smaller_than(self, share: Decimal) -> bool:
+        """Whether the own margin is below this share of the opposite one."""
+        if self.direction is DirectionType.LONG:
+            return self.long_margin < share * self.short_margin
+        return self.short_margin < share * self.long_margin
+
+    def position_ratio(self) -> float:
+        """The long margin over the short one, for display: the rules use products."""
+        return float(DISPLAY.divide(self.long_margin, self.short_margin))
+
+
+def _liquidation_is_close(case: _Case) -> bool:
+    return case.nears_liquidation(
+        long_factor=CLOSE_TO_LIQUIDATION_LONG, short_factor=CLOSE_TO_LIQUIDATION_SHORT
+    )
+
+
+def _liquidation_comes_closer(case: _Case) -> bool:
+    return case.nears_liquidation(long_factor=Decimal(1), short_factor=Decimal(1))
+
+
+def _comes_closer_on_low_balance(case: _Case) -> bool:
+    return case.low_balance and _liquidation_comes_closer(case)
+
+
+def _total_is_low(case: _Case) -> bool:
+    above = case.long_margin > EQUAL_ABOVE * case.short_margin
+    below = case.long_margin < EQUAL_BELOW * case.short_margin
+    return above and below and case.total_margin < case.min_total_margin
+
+
+def _total_is_low_and_opening_wanted(case: _Case) -> bool:
+    return case.open_on_low_margin and _total_is_low(case)
+
+
+def _is_small_and_losing(case: _Case) -> bool:
+    return case.profit < 0 and case.is_smaller_than(HALF)
+
+
+def _is_tiny(case: _Case) -> bool:
+    return case.is_smaller_than(FIFTH)
+
+
+class _Effect(NamedTuple):
+    """One multiplier of the own or the opposite direction."""
+
+    on_opposite: bool
+    sides: dict[DirectionType, SideType]
+    multiplier: float
+
+
+class _Rule(NamedTuple):
+    reason: str
+    applies: Callable[[_Case], bool]
+    effect: _Effect | None
+
+
+# The policy. The first rule that applies ends the chain, even if its effect is nothing.
+_RULES = (
+    _Rule("liquidation is close", _liquidation_is_close, _Effect(False, CLOSING, 1.5)),
+    _Rule("liquidation comes closer on a low balance", _comes_closer_on_low_balance, None),
+    _Rule("liquidation comes closer", _liquidation_comes_closer, _Effect(True, CLOSING, 0.5)),
+    _Rule("low total margin", _total_is_low_and_opening_wanted, _Effect(False, OPENING, 2.0)),
+    _Rule("low total margin", _total_is_low, _Effect(False, CLOSING, 0.5)),
+    _Rule("small and losing", _is_small_and_losing, _Effect(False, OPENING, 2.0)),
+    _Rule("tiny beside the opposite", _is_tiny, _Effect(False, OPENING, 2.0)),
+)
+
+
+class Position:
+    """The multipliers of one direction; `size` and `liquidation_price` are the caller's notes."""
+
+    SIDE_BUY = SideType.BUY
+    SIDE_SELL = SideType.SELL
+    DIRECTION_LONG = DirectionType.LONG
+    DIRECTION_SHORT = DirectionType.SHORT
+
+    def __init__(self, direction: str, risk_config: RiskConfig) -> None:
+        self.direction = DirectionType(direction)
+        self.risk_config = risk_config
+        self.amount_multiplier: dict[str, float] = {}
+        self.position_ratio = 1.0
+        self.size = ZERO
+        self.liquidation_price = ZERO
+        self._opposite: Position | None = None
+        self.reset_amount_multiplier()
+
+    @staticmethod
+    def create_linked_pair(
+        long_config: RiskConfig, short_config: RiskConfig | None = None
+    ) -> LinkedPair:
+        """A long and a short that know each other; one config serves both by default."""
+        long = Position(DirectionType.LONG, long_config)
+        short = Position(DirectionType.SHORT, short_config or long_config)
+        long.set_opposite(short)
+        short.set_opposite(long)
+        return LinkedPair(long, short)
+
+    def set_opposite(self, opposite: Position) -> None:
+        """Name the position that rule 2 acts on; it must be of the other direction."""
+        if opposite.direction is self.direction:
+            raise ValueError(f"the opposite of a {self.direction} position is not {self.direction}")
+        self._opposite = opposite
+
+    def set_amount_multiplier(self, side: str, mult: float) -> None:
+        """Multiply the orders of a side; ValueError for an unknown side or a useless factor."""
+        name = SideType(side)
+        factor = float(finite_decimal("multiplier", mult))
+        if factor < 0 or not math.isfinite(factor):
+            raise ValueError(f"multiplier must be finite and not negative, not {mult!r}")
+        self.amount_multiplier[name] = factor
+
+    def get_amount_multiplier(self) -> dict[str, float]:
+        """The multipliers by side: a copy."""
+        return dict(self.amount_multiplier)
+
+    def reset_amount_multiplier(self) -> None:
+        """Back to 1.0 on both sides."""
+        self.amount_multiplier = {SideType.BUY: 1.0, SideType.SELL: 1.0}
+
+    def calculate_amount_multiplier(
+        self,
+        position: PositionState,
+        opposite_position: PositionState,
+        last_close: Decimal,
+        low_balance: bool = False,
+    ) -> dict[str, float]:
+        """Apply the first rule that holds, and give the multipliers of this direction.
+
+        Nothing is reset, since an effect on the opposite direction must survive its own turn.
+        A flat position (no entry price) changes nothing.
+        """
+        case = self._case(position, opposite_position, last_close, low_balance=low_balance)
+        if position.entry_price:
+            self._apply(case, position)
+        return self.get_amount_multiplier()
+
+    def _case(
+        self,
+        position: PositionState,
+        opposite: PositionState,
+        last_close: Decimal,
+        *,
+        low_balance: bool,
+    ) -> _Case:
+        """Check all that the rules will read; raises before anything has changed."""
+        if self._opposite is None:
+            raise ValueError(
+                f"the {self.direction} position requires opposite position to be linked: "
+                "call set_opposite() or use create_linked_pair()"
+            )
+        _check_direction(position, self.direction)
+        _check_direction(opposite, OPPOSITE[self.direction])
+        last = _not_negative("last_close", last_close)
+        entry = _not_negative("entry_price", position.entry_price or ZERO)
+        leverage = _not_negative("leverage", position.leverage)
+        own_margin = _not_negative("margin", position.margin)
+        opposite_margin = _not_negative("margin", opposite.margin)
+        is_long = self.direction is DirectionType.LONG
+        long_margin, short_margin = (
+            (own_margin, opposite_margin) if is_long else (opposite_margin, own_margin)
+        )
+        config = self.risk_config
+        with localcontext(EXACT):
+            return _Case(
+                direction=self.direction,
+                last_close=last,
+                profit=calc_unrealised_pnl(self.direction, entry, last, leverage),
+                liquidation=finite_decimal("liquidation_price", position.liquidation_price),
+                long_margin=long_margin,
+                short_margin=short_margin or SMALLEST_SHORT_MARGIN,
+                total_margin=own_margin + opposite_margin,
+                min_liq_ratio=finite_decimal("min_liq_ratio", config.min_liq_ratio),
+                max_liq_ratio=finite_decimal("max_liq_ratio", config.max_liq_ratio),
+                min_total_margin=finite_decimal("min_total_margin", config.min_total_margin),
+                open_on_low_margin=config.increase_same_position_on_low_margin,
+                low_balance=low_balance,
+            )
+
+    def _apply(self, case: _Case, position: PositionState) -> None:
+        self.position_ratio = case.position_ratio()
+        with localcontext(EXACT):
+            rule = next((rule for rule in _RULES if rule.applies(case)), None)
+        if rule is not None and rule.effect is not None:
+            self._take_effect(rule.reason, rule.effect)
+        if logger.isEnabledFor(logging.DEBUG):
+            self._log(case, position)
+
+    def _take_effect(self, reason: str, effect: _Effect) -> None:
+        target = self._opposite if effect.on_opposite else self
+        assert target is not None, "checked when the case was made"  # noqa: S101
+        side = effect.sides[target.direction]
+        target.set_amount_multiplier(side, effect.multiplier)
+        logger.info(
+            "Position adjustment: %s: %s, so %s %s = %s",
+            *(self.direction, reason, target.direction, side, effect.multiplier),
+        )
+
+    def _log(self, case: _Case, position: PositionState) -> None:
+        entry = position.entry_price or ZERO
+        logger.debug(
+            "%s margin=%s liq_ratio=%.4f pnl=%.2f%% upnl_usdt=%.4f realized_usdt=%.4f "
+            "cum_realized_usdt=%.4f pos_value_usdt=%.2f im_usdt=%.4f mm_usdt=%.4f "
+            "low_balance=%s multiplier=%s position_ratio=%.4f total_margin=%s",
+            *(self.direction, position.margin),
+            calc_liq_proximity(self.direction, case.liquidation, case.last_close),
+            calc_unrealised_pnl_pct(self.direction, entry, case.last_close, position.leverage),
+            *(position.unrealized_pnl, position.cur_realized_pnl, position.cum_realized_pnl),
+            *(position.position_value, position.initial_margin, position.maintenance_margin),
+            case.low_balance,
+            {str(side): factor for side, factor in self.amount_multiplier.items()},
+            *(self.position_ratio, case.total_margin),
+        )
+
+
+# The name by which the class was known first.
+PositionRiskManager = Position
+
+
+class LinkedPair(NamedTuple):
+    """The two positions of a strategy."""
+
+    long: Position
+    short: Position
+
+    def evaluate_pair(
+        self,
+        long_state: PositionState,
+        short_state: PositionState,
+        last_close: Decimal,
+        low_balance: bool = False,
+    ) -> tuple[dict[str, float], dict[str, float]]:
+        """Reset both, apply the rules to the long, then to the short; the multipliers of both.
+
+        A flat direction has none of its own effects, but keeps those of the other on it.
+        """
+        long_case = self.long._case(long_state, short_state, last_close, low_balance=low_balance)
+        short_case = self.short._case(short_state, long_state, last_close, low_balance=low_balance)
+        turns = ((self.long, long_case, long_state), (self.short, short_case, short_state))
+        for position, case, _ in turns:
+            position.reset_amount_multiplier()
+            # Shared by both, and so known for a flat one as well.
+            position.position_ratio = case.position_ratio()
+        for position, case, state in turns:
+            if state.entry_price:
+                position._apply(case, state)
+        return self.long.get_amount_multiplier(), self.short.get_amount_multiplier()
+
+
+def _check_direction(position: PositionState, expected: DirectionType) -> None:
+    # A PositionState may have been changed since it was made.
+    if position.direction != expected:
+        raise ValueError(f"direction must be {expected} here, not {position.direction!r}")
+
+
+def _not_negative(name: str, value: object) -> Decimal:
+    number = finite_decimal(name, value)
+    if number < 0:
+        raise ValueError(f"{name} must not be negative, not {value!r}")
+    return number
