@@ -17,6 +17,7 @@ logger = logging.getLogger(__name__)
 CLOSE_SECONDS = 5.0
 # For both attempts that a connection is given.
 HANDSHAKE_SECONDS = 15.0
+GIVE_UP_AGAIN_SECONDS = 0.2
 
 
 class Stream(WebSocket):  # type: ignore[misc]
@@ -45,9 +46,8 @@ class Stream(WebSocket):  # type: ignore[misc]
 
     def _connect(self, url: str) -> None:
         # A handshake may drip in byte by byte, each within the time of a read.
-        deadline = threading.Timer(HANDSHAKE_SECONDS, self._give_up)
-        deadline.daemon = True
-        deadline.start()
+        ended = threading.Event()
+        threading.Thread(target=self._give_up_unless, args=(ended,), daemon=True).start()
         try:
             super()._connect(self._url or url)
         except BaseException:
@@ -56,13 +56,17 @@ class Stream(WebSocket):  # type: ignore[misc]
                 self.hang_up(CLOSE_SECONDS)
             raise
         finally:
-            deadline.cancel()
+            ended.set()
         # An attempt that failed before this one leaves it set, and no ping would be sent.
         self.exited = False
 
-    def _give_up(self) -> None:
-        with suppress(OSError, AttributeError):
-            self.ws.sock.sock.shutdown(socket.SHUT_RDWR)
+    def _give_up_unless(self, ended: threading.Event) -> None:
+        pause = HANDSHAKE_SECONDS
+        while not ended.wait(pause):
+            # Again and again: after one attempt is cut off, pybit begins the next.
+            with suppress(OSError, AttributeError):
+                self.ws.sock.sock.shutdown(socket.SHUT_RDWR)
+            pause = GIVE_UP_AGAIN_SECONDS
 
     def hang_up(self, timeout: float) -> None:
         """Close the connection and wait for its thread."""

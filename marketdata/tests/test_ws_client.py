@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import threading
 from datetime import datetime
 from typing import Any
@@ -168,3 +170,33 @@ def test_each_environment_is_reached_at_the_exchange_s_own_host(
     with pytest.raises(ExchangeUnavailable):
         client.connect()
     assert set(reached) == {f"wss://{host}/v5/public/linear"}
+
+
+@pytest.fixture
+def dripping_server():
+    """Answers a handshake with one byte now and then, and never to its end."""
+    stop = threading.Event()
+
+    def answer(connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            connection.sendall(b"HTTP/1.1 101 Switching Protocols\r\n")
+            while not stop.wait(0.05):
+                connection.sendall(b"x")
+
+    def serve() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = server.accept()
+                threading.Thread(target=answer, args=(connection,), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=serve, daemon=True).start()
+        yield f"ws://127.0.0.1:{server.getsockname()[1]}/v5/public/linear"
+        stop.set()
+        server.shutdown(socket.SHUT_RDWR)
+
+
+def test_a_handshake_that_never_ends_is_given_up(connect, dripping_server, monkeypatch):
+    monkeypatch.setattr("marketdata.bybit.ws_stream.HANDSHAKE_SECONDS", 0.2)
+    with pytest.raises(ExchangeUnavailable, match="no public stream"):
+        connect(url=dripping_server)
