@@ -28,11 +28,13 @@ Everything is decided before the first change: what raises has changed nothing.
 from __future__ import annotations
 
 import logging
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from enum import StrEnum
 from itertools import pairwise
+from operator import itemgetter
 from typing import Any, NamedTuple, TypedDict
 
 from gridcore.config import GridConfig
@@ -42,6 +44,8 @@ from gridcore.instrument import EXACT, Scale, round_half_even, to_decimal, to_pr
 logger = logging.getLogger(__name__)
 
 HALF = Decimal("0.5")
+_price_of_level = itemgetter("price")
+_side_of_level = itemgetter("side")
 
 
 class GridSideType(StrEnum):
@@ -50,6 +54,10 @@ class GridSideType(StrEnum):
     BUY = "Buy"
     SELL = "Sell"
     WAIT = "Wait"
+
+
+# Looking a member up in its enum takes longer than all else that is done for a level.
+BUY, SELL, WAIT = GridSideType.BUY, GridSideType.SELL, GridSideType.WAIT
 
 
 class GridLevel(TypedDict):
@@ -114,12 +122,13 @@ class Grid:
         self.grid_step = grid_step
         self.rebalance_threshold = rebalance_threshold
         self.version = 0
-        self._step = to_decimal(grid_step, "grid_step")
+        self.step = to_decimal(grid_step, "grid_step")
         self._threshold = to_decimal(rebalance_threshold, "rebalance_threshold")
         self._ladder: Ladder | None = None
         self._anchor: Decimal | None = None
         self._prices: list[Decimal] = []
         self._ticks: list[int] = []
+        self._low = self._high = 0
 
     @property
     def anchor_price(self) -> Decimal | None:
@@ -133,7 +142,7 @@ class Grid:
         if last_close is None:
             return
         centre = self.scale.nearest(to_price(last_close, "last_close"))
-        ladder = Ladder(centre, self._step)
+        ladder = Ladder(centre, self.step)
         levels = self._plan(ladder)
         self._commit(levels, self.scale.value(centre), ladder)
         logger.info("Grid built: centre=%s levels=%d", self._anchor, len(levels))
@@ -184,32 +193,43 @@ class Grid:
     def _is_inside(self, price: Decimal) -> bool:
         if not self.grid:
             return False
-        ticks = self.ticks()
+        self.ticks()
         numerator, denominator = self.scale.ratio(price)
-        return min(ticks) * denominator < numerator < max(ticks) * denominator
+        return self._low * denominator < numerator < self._high * denominator
 
     def _assign_sides(self, last_close: Decimal, *, fill_price: Decimal) -> None:
-        close, close_parts = self.scale.ratio(to_price(last_close, "last_close"))
-        fill, fill_parts = self.scale.ratio(to_price(fill_price, "fill_price"))
-        step, step_parts = self._step.as_integer_ratio()
-        near, nearness = 400 * step_parts, step * fill_parts
+        close, parts = self.scale.ratio(to_price(last_close, "last_close"))
+        buy, sell = -(-close // parts) - 1, close // parts + 1
+        first, last = self._too_close(to_price(fill_price, "fill_price"))
         changed = False
         for level, ticks in zip(self.grid, self.ticks(), strict=True):
-            if near * abs(ticks * fill_parts - fill) < nearness * ticks:
-                side = GridSideType.WAIT
-            elif close < ticks * close_parts:
-                side = GridSideType.SELL
-            elif close > ticks * close_parts:
-                side = GridSideType.BUY
+            if first <= ticks <= last:
+                side = WAIT
+            elif ticks >= sell:
+                side = SELL
+            elif ticks <= buy:
+                side = BUY
             else:
                 continue
-            changed = changed or level["side"] != side
-            level["side"] = side
+            if level["side"] != side:
+                level["side"] = side
+                changed = True
         self.version += changed
 
+    def _too_close(self, fill: Decimal) -> tuple[int, float]:
+        """Return the first and the last tick L with `400*abs(L - fill) < grid_step*L`."""
+        numerator, denominator = self.scale.ratio(fill)
+        step, step_parts = self.step.as_integer_ratio()
+        whole = 400 * step_parts
+        product = numerator * whole
+        first = product // (denominator * (whole + step)) + 1
+        # From a step of 400 % on, no level is far enough above.
+        last = -(-product // (denominator * (whole - step))) - 1 if whole > step else math.inf
+        return first, last
+
     def _centre(self) -> None:
-        sides = [level["side"] for level in self.grid]
-        buys, sells = sides.count(GridSideType.BUY), sides.count(GridSideType.SELL)
+        sides = list(map(_side_of_level, self.grid))
+        buys, sells = sides.count(BUY), sides.count(SELL)
         numerator, denominator = self._threshold.as_integer_ratio()
         excess = numerator * (buys + sells)
         if (buys - sells) * denominator > excess:
@@ -238,7 +258,7 @@ class Grid:
         ladder = self._ladder
         if ladder and ladder.price(number + 1 if down else number - 1) == edge:
             return ladder.price(number)
-        return Ladder(edge, self._step).step_from(edge, down=down)
+        return Ladder(edge, self.step).step_from(edge, down=down)
 
     # --- Taking back ----------------------------------------------------------------------
 
@@ -258,10 +278,11 @@ class Grid:
 
     def ticks(self) -> list[int]:
         """Return the levels' prices in ticks."""
-        prices = [level["price"] for level in self.grid]
+        prices = list(map(_price_of_level, self.grid))
         if prices != self._prices:
             self._ticks = [self.scale.nearest(to_decimal(price)) for price in prices]
             self._prices = prices
+            self._low, self._high = min(self._ticks, default=0), max(self._ticks, default=0)
         return self._ticks
 
     @property
@@ -318,7 +339,7 @@ class Grid:
         except (KeyError, TypeError, ValueError):
             self._commit([], None, None)
             return False
-        ladder = None if anchor is None else Ladder(self.scale.nearest(anchor), self._step)
+        ladder = None if anchor is None else Ladder(self.scale.nearest(anchor), self.step)
         self._commit(restored, anchor, ladder)
         return True
 

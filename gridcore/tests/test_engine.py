@@ -12,8 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gridcore._orders import MEMORY
 from gridcore.config import GridConfig
-from gridcore.engine import MEMORY, GridEngine
+from gridcore.engine import GridEngine
+from gridcore.errors import InvalidOrder
 from gridcore.events import (
     EventType,
     ExecutionEvent,
@@ -21,6 +23,7 @@ from gridcore.events import (
     PublicTradeEvent,
     TickerEvent,
 )
+from gridcore.grid import GridSideType
 from gridcore.intents import CancelIntent, PlaceLimitIntent
 
 D = Decimal
@@ -169,6 +172,46 @@ def test_eligibility_is_the_documented_comparison(price, step):
     assert {x.price for x in engine.on_event(ticker(price))} == wanted
 
 
+def test_orders_that_rest_at_the_start_are_no_excess():
+    # Counted beside the grid that the first ticker builds, not beside none.
+    full = ladder(started(count=50, step=0.2))
+    assert make(50, 0.2).on_event(ticker("100"), both(full)) == []
+
+
+def test_an_order_that_is_changed_in_place_is_noticed():
+    engine = started()
+    orders = {"long": ladder(engine), "short": ladder(engine)}
+    assert engine.on_event(ticker("100"), orders) == []
+    moved = orders["short"][0]
+    moved["price"] = "98.05"
+    assert cancelled(engine.on_event(ticker("100"), orders)) == [(moved["orderId"], "outside_grid")]
+    moved["price"], moved["side"] = "98.0", "Sell"
+    intents = engine.on_event(ticker("100"), orders)
+    assert cancelled(intents) == [(moved["orderId"], "side_mismatch")]
+    moved["side"] = "Buy"
+    assert engine.on_event(ticker("100"), orders) == []
+
+
+def test_a_level_that_is_changed_in_place_is_noticed():
+    engine = started()
+    orders = both(ladder(engine))
+    assert engine.on_event(ticker("100"), orders) == []
+    engine.grid.grid[0]["side"] = GridSideType.WAIT
+    engine.grid.grid[-1]["side"] = GridSideType.BUY
+    assert cancelled(engine.on_event(ticker("100"), orders)) == [("Sell102.0", "side_mismatch")] * 2
+
+
+@pytest.mark.parametrize(
+    ("good", "bad"), [(1, True), (D(2), D("sNaN")), (D(2), D("NaN")), ("2", "2 x"), (2.0, 2j)]
+)
+def test_what_only_looks_like_the_price_of_before_is_refused(good, bad):
+    engine = make(tick="0.5", step=60.0, count=2)
+    for _ in range(2):
+        engine.on_event(ticker("1"), {"long": [order(good)]})
+        with pytest.raises(InvalidOrder, match="price"):
+            engine.on_event(ticker("1"), {"long": [order(bad, order_id=f"Buy{good}")]})
+
+
 def test_tickers_do_not_move_the_grid():
     engine = started()
     before = (engine.grid_version, engine.snapshot()["grid"])
@@ -236,10 +279,10 @@ def test_prices_of_orders_may_be_numbers():
 
 def test_what_is_remembered_is_bounded():
     engine = started()
-    engine._read_prices = dict.fromkeys(map(str, range(MEMORY)), 0)
+    engine._reader._ticks = dict.fromkeys(map(str, range(MEMORY)), 0)
     engine._intents = dict.fromkeys(range(MEMORY))
     engine.on_event(ticker("100"), {"long": [order("99.07")]})
-    assert (len(engine._read_prices), len(engine._intents)) == (1, 8)
+    assert (len(engine._reader._ticks), len(engine._intents)) == (1, 4)
 
 
 @pytest.mark.parametrize(

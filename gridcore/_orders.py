@@ -1,0 +1,152 @@
+"""The orders that rest, as the engine reads them, without keeping what it was given.
+
+Orders arrive anew with every ticker and are mostly those of the ticker before. What identifies
+them, price, side and orderId, is copied out in one pass and compared with the copy of last time;
+only a difference is read again. An order that was changed in place is thereby noticed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+from gridcore.errors import InvalidNumber, InvalidOrder
+from gridcore.instrument import ZERO, Scale, to_decimal
+from gridcore.intents import DIRECTIONS, SIDES
+
+Order = Mapping[str, Any]
+Orders = Mapping[str, Sequence[Order]]
+# A price between two ticks is a Fraction.
+Ticks = int | Fraction
+
+# So many texts of prices are remembered.
+MEMORY = 4096
+_facts_of = itemgetter("price", "side", "orderId")
+
+
+class Resting(NamedTuple):
+    """Where an order rests, and its place in the list that was given."""
+
+    ticks: Ticks
+    side: str
+    place: int
+
+
+class Reading(NamedTuple):
+    """One direction's orders: what they were read from, and as what."""
+
+    facts: list[tuple[Any, ...]]
+    resting: list[Resting]
+
+
+Readings = dict[str, Reading]
+
+
+class OrderReader:
+    """Reads both directions' orders; what cannot be read raises InvalidOrder."""
+
+    def __init__(self, scale: Scale) -> None:
+        self._scale = scale
+        self._ticks: dict[str, Ticks] = {}
+        self._last = {name: Reading([], []) for name in DIRECTIONS}
+
+    def read(self, given: Orders) -> Readings:
+        """Return the readings by direction; the same object while the orders are the same."""
+        for name in given:
+            if name not in DIRECTIONS:
+                raise InvalidOrder(f"direction must be long or short, not {name!r}")
+        return {name: self._read(name, given.get(name) or ()) for name in DIRECTIONS}
+
+    def _read(self, direction: str, orders: Sequence[Order]) -> Reading:
+        try:
+            facts = list(map(_facts_of, orders))
+        except (KeyError, TypeError):
+            facts = [_facts_or_raise(order) for order in orders]
+        last = self._last[direction]
+        if _are_same(facts, last.facts):
+            return last
+        resting = [
+            Resting(self._read_price(*each), each[1], place) for place, each in enumerate(facts)
+        ]
+        reading = Reading(facts, resting)
+        # True equals 1, but is no price: a text is safe to recognise, and so is all but a 1.
+        if all(type(price) is str or price != 1 for price, _, _ in facts):
+            self._last[direction] = reading
+        return reading
+
+    def _read_price(self, price: object, side: object, order_id: object) -> Ticks:
+        if side not in SIDES or not isinstance(order_id, str):
+            named = {"price": price, "side": side, "orderId": order_id}
+            raise InvalidOrder(f"resting order has no side or no orderId: {named!r}")
+        known = self._ticks.get(price) if type(price) is str else None
+        if known is not None:
+            return known
+        try:
+            ratio = Fraction(*self._scale.ratio(to_decimal(price)))
+        except InvalidNumber as error:
+            named = {"price": price, "side": side, "orderId": order_id}
+            raise InvalidOrder(f"resting order has no price: {error}: {named!r}") from None
+        ticks = ratio.numerator if ratio.denominator == 1 else ratio
+        if len(self._ticks) >= MEMORY:
+            self._ticks.clear()
+        self._ticks[str(price)] = ticks
+        return ticks
+
+
+def _are_same(facts: list[tuple[Any, ...]], others: list[tuple[Any, ...]]) -> bool:
+    try:
+        return facts == others
+    except ArithmeticError:  # a signalling NaN compares with nothing
+        return False
+
+
+def _facts_or_raise(order: Order) -> tuple[Any, ...]:
+    try:
+        return order["price"], order["side"], order["orderId"]
+    except (KeyError, TypeError) as error:
+        raise InvalidOrder(f"resting order lacks {error}: {order!r}") from None
+
+
+def one_per_price(
+    reading: Reading, orders: Sequence[Order], side_at: Mapping[int, str]
+) -> tuple[dict[Ticks, Resting], list[Resting]]:
+    """Return one order for each price, and the others by price, then as they came.
+
+    Kept is an order whose side is that of the level there, `side_at`; among these one that has
+    been filled in part; among these the first.
+    """
+    resting = reading.resting
+    survivors = {each.ticks: each for each in reversed(resting)}
+    if len(survivors) == len(resting):
+        return survivors, []
+    buckets: dict[Ticks, list[Resting]] = {}
+    for each in resting:
+        buckets.setdefault(each.ticks, []).append(each)
+    doubled: list[Resting] = []
+    for ticks, bucket in sorted(buckets.items(), key=_price_of_bucket):
+        survivors[ticks] = kept = _survivor(bucket, orders, side_at)
+        doubled += [each for each in bucket if each is not kept]
+    return survivors, doubled
+
+
+def _price_of_bucket(item: tuple[Ticks, list[Resting]]) -> Ticks:
+    return item[0]
+
+
+def _survivor(
+    bucket: list[Resting], orders: Sequence[Order], side_at: Mapping[Any, str]
+) -> Resting:
+    # A waiting level has a side that no order has: then all are equal.
+    wanted = side_at.get(bucket[0].ticks)
+    candidates = [each for each in bucket if each.side == wanted] or bucket
+    filled = (each for each in candidates if _has_fills(orders[each.place]))
+    return next(filled, candidates[0])
+
+
+def _has_fills(order: Order) -> bool:
+    try:
+        return to_decimal(order.get("cumExecQty")) > ZERO
+    except InvalidNumber:
+        return False
