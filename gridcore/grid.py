@@ -32,63 +32,23 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from enum import StrEnum
 from itertools import pairwise
 from operator import itemgetter
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, NamedTuple
 
+from gridcore._levels import BUY, SELL, WAIT, GridLevel, GridSideType, Ladder
+from gridcore._restoring import read_saved
 from gridcore.config import GridConfig
-from gridcore.errors import GridcoreError, InvalidGrid
-from gridcore.instrument import EXACT, Scale, round_half_even, to_decimal, to_price
+from gridcore.errors import InvalidGrid
+from gridcore.instrument import EXACT, Scale, to_decimal, to_price
+
+__all__ = ["Grid", "GridLevel", "GridSideType", "GridState"]
 
 logger = logging.getLogger(__name__)
 
 HALF = Decimal("0.5")
 _price_of_level = itemgetter("price")
 _side_of_level = itemgetter("side")
-
-
-class GridSideType(StrEnum):
-    """What a level is for."""
-
-    BUY = "Buy"
-    SELL = "Sell"
-    WAIT = "Wait"
-
-
-# Looking a member up in its enum takes longer than all else that is done for a level.
-BUY, SELL, WAIT = GridSideType.BUY, GridSideType.SELL, GridSideType.WAIT
-
-
-class GridLevel(TypedDict):
-    """A level: its side, its price in quote coin, and its number counted from the anchor."""
-
-    side: GridSideType
-    price: Decimal
-    level: int
-
-
-class Ladder:
-    """The prices of all levels around one centre, in ticks, worked out as far as was asked."""
-
-    def __init__(self, centre: int, step: Decimal) -> None:
-        # 1 ± step/100 over one denominator.
-        numerator, denominator = step.as_integer_ratio()
-        self._whole = 100 * denominator
-        self._factors = (self._whole + numerator, self._whole - numerator)
-        self._rungs = ([centre], [centre])
-
-    def price(self, number: int) -> int:
-        """Return the ticks of a level; what no longer is a price is not above 0."""
-        below = number < 0
-        rungs = self._rungs[below]
-        while len(rungs) <= abs(number):
-            rungs.append(self.step_from(rungs[-1], down=below))
-        return rungs[abs(number)]
-
-    def step_from(self, ticks: int, *, down: bool) -> int:
-        """Return the ticks that lie one step from these."""
-        return round_half_even(ticks * self._factors[down], self._whole)
 
 
 class GridState(NamedTuple):
@@ -335,38 +295,18 @@ class Grid:
     ) -> bool:
         """Take over saved levels; what cannot be one of our grids empties this one: False."""
         try:
-            restored, anchor = self._read(levels, anchor_price)
+            saved = read_saved(levels, anchor_price, self.scale)
         except (KeyError, TypeError, ValueError):
             self._commit([], None, None)
             return False
-        ladder = None if anchor is None else Ladder(self.scale.nearest(anchor), self.step)
-        self._commit(restored, anchor, ladder)
+        rows = zip(saved.sides, saved.ticks, saved.numbers, strict=True)
+        restored = [self._level(*row) for row in rows]
+        if saved.anchor is None:
+            self._commit(restored, None, None)
+        else:
+            ladder = Ladder(saved.anchor, self.step)
+            self._commit(restored, self.scale.value(saved.anchor), ladder)
         return True
-
-    def _read(
-        self, levels: Sequence[Mapping[str, Any]], anchor_price: Decimal | None
-    ) -> tuple[list[GridLevel], Decimal | None]:
-        sides = [GridSideType(level["side"]) for level in levels]
-        ticks = [self._read_ticks(level["price"]) for level in levels]
-        _check_restored(sides, ticks)
-        anchor = None
-        if anchor_price is not None:
-            anchor = self.scale.nearest(to_price(anchor_price, "anchor_price"))
-        numbers = _read_numbers([level.get("level") for level in levels])
-        if numbers is None:
-            zero = _zero_index(sides, ticks, anchor)
-            numbers = [index - zero for index in range(len(ticks))]
-        if anchor is None and 0 in numbers:
-            anchor = ticks[numbers.index(0)]
-        restored = [self._level(*row) for row in zip(sides, ticks, numbers, strict=True)]
-        return restored, None if anchor is None else self.scale.value(anchor)
-
-    def _read_ticks(self, price: object) -> int:
-        number = to_price(price)
-        ticks = self.scale.nearest(number)
-        if self.scale.value(ticks) != number:
-            raise InvalidGrid(f"{number} is no whole number of ticks")
-        return ticks
 
 
 def _side_of(number: int) -> GridSideType:
@@ -377,32 +317,3 @@ def _side_of(number: int) -> GridSideType:
 
 def _middle(low: Decimal, high: Decimal) -> Decimal:
     return EXACT.multiply(EXACT.add(low, high), HALF)
-
-
-def _check_restored(sides: list[GridSideType], ticks: list[int]) -> None:
-    # Waiting levels may lie anywhere: a gap in the price leaves one inside a run.
-    buys = [count for side, count in zip(sides, ticks, strict=True) if side == GridSideType.BUY]
-    sells = [count for side, count in zip(sides, ticks, strict=True) if side == GridSideType.SELL]
-    ascending = all(low < high for low, high in pairwise(ticks))
-    if not (ascending and buys and sells and buys[-1] < sells[0]):
-        raise InvalidGrid("the levels are no grid")
-
-
-def _read_numbers(numbers: list[Any]) -> list[int] | None:
-    if all(number is None for number in numbers):
-        return None
-    if any(type(number) is not int for number in numbers) or any(
-        high - low != 1 for low, high in pairwise(numbers)
-    ):
-        raise GridcoreError("level numbers must rise by one")
-    return numbers
-
-
-def _zero_index(sides: list[GridSideType], ticks: list[int], anchor: int | None) -> int:
-    if anchor in ticks:
-        return ticks.index(anchor)
-    waiting = [count for side, count in zip(sides, ticks, strict=True) if side == GridSideType.WAIT]
-    last = len(ticks) - 1
-    low, high = (waiting[0], waiting[-1]) if waiting else (ticks[last // 2], ticks[(last + 1) // 2])
-    # Twice the distance from the middle; min takes the first, which is the lower, on a tie.
-    return min(range(len(ticks)), key=lambda index: abs(2 * ticks[index] - low - high))
