@@ -10,7 +10,9 @@ count and back. All of it is done in integers:
 - `value(n)` is n steps as a Decimal with the decimals of the normalised step: 0.10 counts as 0.1,
   and a step of 1 or more has none. One price has thereby one spelling, and one order one id.
 
-A float becomes a Decimal through its text alone: 0.1 is meant, not the binary fraction nearby.
+`to_decimal` is the one way in for numbers. NaN and the infinities compare as nobody expects, so
+they are refused; a float becomes a Decimal through its text alone: 0.1 is meant, not the binary
+fraction nearby.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Context, Decimal, DecimalException
+from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal, DecimalException
 from functools import cached_property
 from typing import Any
 
@@ -29,21 +31,37 @@ logger = logging.getLogger(__name__)
 ZERO = Decimal(0)
 # No float is larger; beyond it "1E+999999999" would be a number of a billion digits.
 MAX_MAGNITUDE = 400
-# The default context would round a sum or a shift to 28 digits; this one has room for all.
-EXACT = Context(prec=10_000)
+# The decimal module's context for exact arithmetic: a sum, a product or a shift takes the digits
+# that it needs, however many. Never divide in it: a third would take all the memory there is.
+EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
+
+
+def parse_decimal(value: object) -> Decimal | None:
+    """Read a Decimal, an int, a float or a text; None for what is none or spells no number."""
+    if isinstance(value, Decimal):
+        return value
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        return Decimal(str(value))
+    except DecimalException:
+        return None
 
 
 def to_decimal(value: object, name: str = "number") -> Decimal:
     """Read a finite number from a Decimal, an int, a float or a text."""
-    if isinstance(value, bool) or not isinstance(value, Decimal | int | float | str):
-        raise InvalidNumber(f"{name} must be a number, not {value!r}")
-    try:
-        number = value if isinstance(value, Decimal) else Decimal(str(value))
-    except DecimalException:
-        raise InvalidNumber(f"{name} must be a number, not {value!r}") from None
-    if not number.is_finite() or abs(number.adjusted()) > MAX_MAGNITUDE:
-        raise InvalidNumber(f"{name} must be finite, not {value!r}")
+    number = parse_decimal(value)
+    if number is None or not number.is_finite() or abs(number.adjusted()) > MAX_MAGNITUDE:
+        raise InvalidNumber(f"{name} must be a finite number, not {value!r}")
     return number
+
+
+def to_amount(value: object, name: str = "amount") -> Decimal:
+    """Read a number that is not below zero."""
+    amount = to_decimal(value, name)
+    if amount < ZERO:
+        raise InvalidNumber(f"{name} must not be negative, not {value!r}")
+    return amount
 
 
 def to_price(value: object, name: str = "price") -> Decimal:
@@ -105,10 +123,7 @@ class InstrumentInfo:
         for name in ("qty_step", "tick_size"):
             object.__setattr__(self, name, to_price(getattr(self, name), name))
         for name in ("min_qty", "max_qty"):
-            number = to_decimal(getattr(self, name), name)
-            if number < ZERO:
-                raise InvalidNumber(f"{name} must not be negative, not {number}")
-            object.__setattr__(self, name, number)
+            object.__setattr__(self, name, to_amount(getattr(self, name), name))
         if self.max_qty < self.min_qty:
             raise InvalidNumber(f"max_qty {self.max_qty} is below min_qty {self.min_qty}")
 

@@ -33,14 +33,15 @@ from itertools import count
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from gridcore.pnl import finite_decimal
+from gridcore.grid import GridSideType
+from gridcore.instrument import to_decimal, to_price
 
 logger = logging.getLogger(__name__)
 
 Levels: TypeAlias = Iterable[Mapping[str, object]]
 Fingerprint: TypeAlias = tuple[tuple[tuple[str, Decimal], ...], Decimal, int]
 
-SIDES = ("Buy", "Sell", "Wait")
+SIDES = tuple(GridSideType)
 
 
 class GridAnchorStore:
@@ -155,7 +156,7 @@ def grid_fingerprint(grid: Levels, grid_step: float | Decimal, grid_count: int) 
     """Equal for grids that need not be saved twice: sides, prices, step and count."""
     levels = (_level(level) for level in grid)
     sides_and_prices = tuple((str(level["side"]), level["price"]) for level in levels)
-    return sides_and_prices, finite_decimal("grid_step", grid_step), grid_count
+    return sides_and_prices, to_decimal(grid_step, "grid_step"), grid_count
 
 
 def grid_fingerprint_hash(grid: Levels, grid_step: float | Decimal, grid_count: int) -> str:
@@ -180,17 +181,10 @@ def _entry(anchor_price: object, grid_step: object, grid_count: object) -> dict[
     if isinstance(grid_count, bool) or not isinstance(grid_count, int) or grid_count <= 0:
         raise ValueError(f"grid_count must be a positive whole number, not {grid_count!r}")
     return {
-        "anchor_price": None if anchor_price is None else _positive("anchor_price", anchor_price),
-        "grid_step": _positive("grid_step", grid_step),
+        "anchor_price": None if anchor_price is None else to_price(anchor_price, "anchor_price"),
+        "grid_step": to_price(grid_step, "grid_step"),
         "grid_count": grid_count,
     }
-
-
-def _positive(name: str, value: object) -> Decimal:
-    number = finite_decimal(name, value)
-    if number <= 0:
-        raise ValueError(f"{name} must be positive, not {value!r}")
-    return number
 
 
 def _level(level: Mapping[str, object]) -> dict[str, Any]:
@@ -201,7 +195,7 @@ def _level(level: Mapping[str, object]) -> dict[str, Any]:
     numbered = isinstance(number, int) and not isinstance(number, bool)
     if number is not None and not numbered:
         raise ValueError(f"level must be a whole number, not {number!r}")
-    price = _positive("price", level.get("price"))
+    price = to_price(level.get("price"), "price")
     return {"side": str(side), "price": price} | ({"level": number} if numbered else {})
 
 

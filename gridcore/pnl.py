@@ -11,25 +11,23 @@ Bybit's help pages for USDT perpetuals:
 A deduction makes the maintenance margin continuous: at the boundary of two tiers both give the
 same amount, so that a position never jumps into liquidation by growing.
 
-No number is trusted: NaN and the infinities compare as nobody expects, so all are refused with
-ValueError; a float becomes a Decimal through its text, the number that its writer meant.
+No number is trusted: what `to_decimal` cannot read is a ValueError that names it.
 """
 
 from __future__ import annotations
 
 import logging
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from itertools import pairwise
 from typing import TypeAlias
 
+from gridcore.instrument import ZERO, parse_decimal, to_decimal
+
 logger = logging.getLogger(__name__)
 
-ZERO = Decimal(0)
 ONE = Decimal(1)
 HUNDRED = Decimal(100)
 INFINITY = Decimal("Infinity")
-# No float is larger; exact arithmetic would make a billion digits of "1E+999999999".
-MAX_MAGNITUDE = 400
 
 # The highest position value of the tier, maintenance rate, deduction, initial rate.
 MMTier: TypeAlias = tuple[Decimal, Decimal, Decimal, Decimal]
@@ -74,35 +72,20 @@ MM_TIERS_DEFAULT: MMTiers = _tiers(
 )
 
 
-def finite_decimal(name: str, value: object) -> Decimal:
-    """`value` as a Decimal; ValueError naming it unless it is a finite number."""
-    number = value if isinstance(value, Decimal) else _decimal(value)
-    if number is None or not number.is_finite() or abs(number.adjusted()) > MAX_MAGNITUDE:
-        raise ValueError(f"{name} must be a finite number, not {value!r}")
-    return number
-
-
-def _decimal(value: object) -> Decimal | None:
-    try:
-        return Decimal(str(value))
-    except InvalidOperation:
-        return None
-
-
 def price_move(direction: str, entry_price: Decimal, current_price: Decimal) -> Decimal:
     """How far the price has moved in favour of the position; negative is a loss."""
     sign = SIGNS.get(direction)
     if sign is None:
         raise ValueError(f"direction must be long or short, not {direction!r}")
-    move = finite_decimal("current_price", current_price)
-    return sign * (move - finite_decimal("entry_price", entry_price))
+    move = to_decimal(current_price, "current_price")
+    return sign * (move - to_decimal(entry_price, "entry_price"))
 
 
 def calc_unrealised_pnl(
     direction: str, entry_price: Decimal, current_price: Decimal, size: Decimal
 ) -> Decimal:
     """The profit that closing `size` at `current_price` would bring, fees aside."""
-    return price_move(direction, entry_price, current_price) * finite_decimal("size", size)
+    return price_move(direction, entry_price, current_price) * to_decimal(size, "size")
 
 
 def calc_unrealised_pnl_pct(
@@ -114,8 +97,8 @@ def calc_unrealised_pnl_pct(
 ) -> Decimal:
     """The profit in percent of the initial margin (Bybit's ROI); 0 without both prices."""
     move = price_move(direction, entry_price, current_price)
-    factor = finite_decimal("leverage", leverage)
-    entry, current = Decimal(str(entry_price)), Decimal(str(current_price))
+    factor = to_decimal(leverage, "leverage")
+    entry, current = to_decimal(entry_price), to_decimal(current_price)
     if entry < 0 or current < 0:
         logger.warning("Negative price for %s: entry=%s current=%s", symbol, entry, current)
     if entry <= 0 or current <= 0:
@@ -125,7 +108,7 @@ def calc_unrealised_pnl_pct(
 
 def calc_position_value(size: Decimal, entry_price: Decimal) -> Decimal:
     """What the position cost; Bybit's own positionValue goes by the mark price instead."""
-    return finite_decimal("size", size) * finite_decimal("entry_price", entry_price)
+    return to_decimal(size, "size") * to_decimal(entry_price, "entry_price")
 
 
 def calc_margin_ratio(position_value: Decimal, wallet_balance: Decimal) -> Decimal:
@@ -144,14 +127,14 @@ def calc_mmr_pct(total_mm: Decimal, margin_balance: Decimal) -> Decimal:
 
 
 def _share(part_name: str, part: Decimal, whole_name: str, whole: Decimal) -> Decimal:
-    dividend, divisor = finite_decimal(part_name, part), finite_decimal(whole_name, whole)
+    dividend, divisor = to_decimal(part, part_name), to_decimal(whole, whole_name)
     return dividend / divisor if divisor > 0 else ZERO
 
 
 def calc_liq_ratio(liq_price: Decimal, current_price: Decimal) -> float:
     """The liquidation price over the current one, for display; 0.0 without a current price."""
-    liquidation = float(finite_decimal("liq_price", liq_price))
-    current = float(finite_decimal("current_price", current_price))
+    liquidation = float(to_decimal(liq_price, "liq_price"))
+    current = float(to_decimal(current_price, "current_price"))
     return liquidation / current if current else 0.0
 
 
@@ -163,8 +146,8 @@ def calc_liq_proximity(direction: str, liq_price: Decimal, last_price: Decimal) 
     """
     if direction not in SIGNS:
         raise ValueError(f"direction must be long or short, not {direction!r}")
-    liquidation = finite_decimal("liq_price", liq_price)
-    last = finite_decimal("last_price", last_price)
+    liquidation = to_decimal(liq_price, "liq_price")
+    last = to_decimal(last_price, "last_price")
     if liquidation <= 0 or last <= 0:
         return ZERO
     return liquidation / last if SIGNS[direction] > 0 else last / liquidation
@@ -181,7 +164,7 @@ def calc_initial_margin(
     The tier decides; `leverage` is asked only where no tier matches.
     """
     value = _position_value(position_value)
-    factor = finite_decimal("leverage", leverage)
+    factor = to_decimal(leverage, "leverage")
     if value == 0:
         return ZERO, ZERO
     tier = _find_matching_tier(value, _tiers_of(symbol, tiers))
@@ -212,7 +195,7 @@ def calc_maintenance_margin(
 
 
 def _position_value(position_value: Decimal) -> Decimal:
-    value = finite_decimal("position_value", position_value)
+    value = to_decimal(position_value, "position_value")
     if value < 0:
         raise ValueError(f"Negative position_value: {value}")
     return value
@@ -272,7 +255,7 @@ def _field(item: dict[str, object], name: str, default: str | None = None) -> De
         value = default
     if value is None:
         raise ValueError(f"Missing required field: {name}")
-    number = _decimal(value)
+    number = parse_decimal(value)
     if number is None:
         raise ValueError(f"Invalid {name} format: {value!r}")
     return number

@@ -34,18 +34,11 @@ from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal, localcontext
 from enum import StrEnum
 from typing import NamedTuple
 
-from gridcore.pnl import (
-    ZERO,
-    calc_liq_proximity,
-    calc_unrealised_pnl,
-    calc_unrealised_pnl_pct,
-    finite_decimal,
-)
+from gridcore.instrument import EXACT, ZERO, to_amount, to_decimal, to_price
+from gridcore.pnl import calc_liq_proximity, calc_unrealised_pnl, calc_unrealised_pnl_pct
 
 logger = logging.getLogger(__name__)
 
-# More digits than any product of a price, a ratio and a threshold has: nothing is rounded.
-EXACT = Context(prec=1000, Emax=MAX_EMAX, Emin=MIN_EMIN)
 # For what is shown and not compared.
 DISPLAY = Context(prec=28, Emax=MAX_EMAX, Emin=MIN_EMIN)
 
@@ -124,12 +117,10 @@ class RiskConfig:
     increase_same_position_on_low_margin: bool = False
 
     def __post_init__(self) -> None:
-        if finite_decimal("min_liq_ratio", self.min_liq_ratio) < 0:
-            raise ValueError(f"min_liq_ratio must not be negative, not {self.min_liq_ratio}")
-        if finite_decimal("max_liq_ratio", self.max_liq_ratio) <= 0:
-            raise ValueError(f"max_liq_ratio must be positive, not {self.max_liq_ratio}")
-        finite_decimal("max_margin", self.max_margin)
-        finite_decimal("min_total_margin", self.min_total_margin)
+        to_amount(self.min_liq_ratio, "min_liq_ratio")
+        to_price(self.max_liq_ratio, "max_liq_ratio")
+        to_decimal(self.max_margin, "max_margin")
+        to_decimal(self.min_total_margin, "min_total_margin")
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,7 +255,7 @@ class Position:
     def set_amount_multiplier(self, side: str, mult: float) -> None:
         """Multiply the orders of a side; ValueError for an unknown side or a useless factor."""
         name = SideType(side)
-        factor = float(finite_decimal("multiplier", mult))
+        factor = float(to_decimal(mult, "multiplier"))
         if factor < 0 or not math.isfinite(factor):
             raise ValueError(f"multiplier must be finite and not negative, not {mult!r}")
         self.amount_multiplier[name] = factor
@@ -310,11 +301,11 @@ class Position:
             )
         _check_direction(position, self.direction)
         _check_direction(opposite, OPPOSITE[self.direction])
-        last = _not_negative("last_close", last_close)
-        entry = _not_negative("entry_price", position.entry_price or ZERO)
-        leverage = _not_negative("leverage", position.leverage)
-        own_margin = _not_negative("margin", position.margin)
-        opposite_margin = _not_negative("margin", opposite.margin)
+        last = to_amount(last_close, "last_close")
+        entry = to_amount(position.entry_price or ZERO, "entry_price")
+        leverage = to_amount(position.leverage, "leverage")
+        own_margin = to_amount(position.margin, "margin")
+        opposite_margin = to_amount(opposite.margin, "margin")
         is_long = self.direction is DirectionType.LONG
         long_margin, short_margin = (
             (own_margin, opposite_margin) if is_long else (opposite_margin, own_margin)
@@ -325,13 +316,13 @@ class Position:
                 direction=self.direction,
                 last_close=last,
                 profit=calc_unrealised_pnl(self.direction, entry, last, leverage),
-                liquidation=finite_decimal("liquidation_price", position.liquidation_price),
+                liquidation=to_decimal(position.liquidation_price, "liquidation_price"),
                 long_margin=long_margin,
                 short_margin=short_margin or SMALLEST_SHORT_MARGIN,
                 total_margin=own_margin + opposite_margin,
-                min_liq_ratio=finite_decimal("min_liq_ratio", config.min_liq_ratio),
-                max_liq_ratio=finite_decimal("max_liq_ratio", config.max_liq_ratio),
-                min_total_margin=finite_decimal("min_total_margin", config.min_total_margin),
+                min_liq_ratio=to_decimal(config.min_liq_ratio, "min_liq_ratio"),
+                max_liq_ratio=to_decimal(config.max_liq_ratio, "max_liq_ratio"),
+                min_total_margin=to_decimal(config.min_total_margin, "min_total_margin"),
                 open_on_low_margin=config.increase_same_position_on_low_margin,
                 low_balance=low_balance,
             )
@@ -410,10 +401,3 @@ def _check_direction(position: PositionState, expected: DirectionType) -> None:
     # A PositionState may have been changed since it was made.
     if position.direction != expected:
         raise ValueError(f"direction must be {expected} here, not {position.direction!r}")
-
-
-def _not_negative(name: str, value: object) -> Decimal:
-    number = finite_decimal(name, value)
-    if number < 0:
-        raise ValueError(f"{name} must not be negative, not {value!r}")
-    return number

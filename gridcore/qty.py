@@ -13,7 +13,8 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Protocol, TypeAlias
 
-from gridcore.pnl import ZERO, finite_decimal
+from gridcore.errors import InvalidNumber
+from gridcore.instrument import ZERO, to_amount, to_decimal, to_price
 from gridcore.position import Position
 
 MIN_NOTIONAL = Decimal(5)  # USDT, of one order
@@ -55,10 +56,10 @@ def create_qty_calculator(
     amount = _amount(amount_str, amount_str.removeprefix("x"))
 
     def calculate(intent: HasPrice, wallet_balance: Decimal) -> Decimal:
-        price = finite_decimal("price", intent.price)
+        price = to_decimal(intent.price, "price")
         money = amount
         if is_share:
-            money *= finite_decimal("wallet_balance", wallet_balance)
+            money *= to_decimal(wallet_balance, "wallet_balance")
         if price <= 0 or money <= 0:
             return ZERO
         qty = apply_notional_floor(money / price, price)
@@ -69,17 +70,14 @@ def create_qty_calculator(
 
 def _amount(amount_str: str, number: str) -> Decimal:
     try:
-        amount = finite_decimal("amount", number)
-    except ValueError:
-        amount = ZERO
-    if amount <= 0:
-        raise ValueError(f"invalid amount string {amount_str!r}: use e.g. 50 or x0.01")
-    return amount
+        return to_price(number, "amount")
+    except InvalidNumber:
+        raise ValueError(f"invalid amount string {amount_str!r}: use e.g. 50 or x0.01") from None
 
 
 def apply_notional_floor(qty: Decimal, price: Decimal) -> Decimal:
     """The quantity, raised to what is worth 5 USDT; a quantity of 0 stays no order."""
-    number, unit_price = finite_decimal("qty", qty), finite_decimal("price", price)
+    number, unit_price = to_decimal(qty, "qty"), to_decimal(price, "price")
     if number <= 0 or unit_price <= 0:
         return ZERO
     if Fraction(number) * Fraction(unit_price) < MIN_NOTIONAL:
@@ -95,10 +93,8 @@ def apply_early_imbalance(
     One-sided on purpose: there is no counterpart for a dominant short. Comes after the risk
     multiplier and before rounding.
     """
-    amount = finite_decimal("qty", qty)
-    factor = finite_decimal("multiplier", multiplier)
-    if factor < 0:
-        raise ValueError(f"multiplier must not be negative, not {multiplier!r}")
+    amount = to_decimal(qty, "qty")
+    factor = to_amount(multiplier, "multiplier")
     if factor == 1 or not _is_early_imbalance(long_position, short_position):
         return qty
     return amount * factor
@@ -107,8 +103,8 @@ def apply_early_imbalance(
 def _is_early_imbalance(long_position: Position, short_position: Position) -> bool:
     # Products, not a quotient: without a short the ratio is infinite, without both it is 1,
     # and neither is between the limits.
-    long = Fraction(finite_decimal("size", long_position.size))
-    short = Fraction(finite_decimal("size", short_position.size))
+    long = Fraction(to_decimal(long_position.size, "size"))
+    short = Fraction(to_decimal(short_position.size, "size"))
     return (
         IMBALANCED_ABOVE * short < long < IMBALANCED_BELOW * short
         and long_position.liquidation_price == 0

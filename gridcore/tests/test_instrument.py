@@ -5,13 +5,22 @@ from __future__ import annotations
 import dataclasses
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from fractions import Fraction
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gridcore.errors import GridcoreError, InvalidNumber
-from gridcore.instrument import InstrumentInfo, Scale, round_half_even, to_decimal, to_price
+from gridcore.errors import InvalidNumber
+from gridcore.instrument import (
+    EXACT,
+    InstrumentInfo,
+    Scale,
+    round_half_even,
+    to_amount,
+    to_decimal,
+    to_price,
+)
 
 D = Decimal
 INFO = InstrumentInfo("BTCUSDT", D("0.001"), D("0.10"), D("0.002"), D("100"))
@@ -28,16 +37,30 @@ def test_a_float_means_its_text(value):
     assert to_decimal(value) == D("0.1")
 
 
-@pytest.mark.parametrize("value", ["", "x", None, True, [], 1j, "1e999999999999999999999", "nan"])
-def test_what_is_no_number_is_refused_by_name(value):
-    with pytest.raises(InvalidNumber, match=r"^qty must be "):
-        to_decimal(value, "qty")
+NO_NUMBERS: list[Any] = [
+    *("", "x", None, True, [], 1j, Fraction(1, 2), "1e999999999999999999999", "nan"),
+    *(D("Infinity"), D("sNaN"), "1E+999999", "1E-999999", 10**500),
+]
 
 
-@pytest.mark.parametrize("value", [D("Infinity"), D("sNaN"), "1E+999999", "1E-999999", 10**500])
-def test_a_number_without_end_is_refused(value):
-    with pytest.raises(GridcoreError):
-        to_decimal(value)
+@pytest.mark.parametrize("value", NO_NUMBERS, ids=range(len(NO_NUMBERS)))
+@pytest.mark.parametrize("read", [to_decimal, to_amount, to_price])
+def test_what_is_no_finite_number_is_refused_by_name(read, value):
+    with pytest.raises(InvalidNumber, match=r"^qty must be a finite number, not "):
+        read(value, "qty")
+
+
+def test_an_amount_is_not_negative():
+    assert to_amount(0) == 0
+    with pytest.raises(InvalidNumber, match=r"^amount must not be negative, not '-0\.1'$"):
+        to_amount("-0.1")
+
+
+@given(st.decimals(allow_nan=False, allow_infinity=False), st.decimals("0.01", 100, places=2))
+def test_exact_arithmetic_loses_no_digit(number, factor):
+    product, total = EXACT.multiply(number, factor), EXACT.add(number, factor)
+    assert Fraction(product) == Fraction(number) * Fraction(factor)
+    assert Fraction(total) == Fraction(number) + Fraction(factor)
 
 
 @pytest.mark.parametrize("value", [0, -1, "-0.1"])
@@ -114,7 +137,7 @@ def test_steps_must_be_positive(name, value):
 
 @pytest.mark.parametrize("name", ["qty_step", "tick_size", "min_qty", "max_qty"])
 def test_an_instrument_has_finite_figures(name):
-    with pytest.raises(ValueError, match=f"{name} must be finite"):
+    with pytest.raises(ValueError, match=f"{name} must be a finite number"):
         dataclasses.replace(INFO, **{name: D("NaN")})
 
 

@@ -96,10 +96,6 @@ def test_what_is_no_finite_number_is_refused(call, value):
         call(value)
 
 
-def test_a_float_counts_as_the_number_it_was_written_as():
-    assert pnl.finite_decimal("x", 0.1) == D("0.1")
-
-
 @pytest.mark.parametrize(("entry", "current"), [(0, 1), (1, 0), (-1, 1), (1, -1)])
 def test_without_a_price_the_percentage_is_0_and_a_negative_one_is_reported(caplog, entry, current):
     assert pnl.calc_unrealised_pnl_pct("long", D(entry), D(current), 5, "BTCUSDT") == 0

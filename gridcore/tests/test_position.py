@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import logging
 import math
-from decimal import Decimal
+from decimal import Decimal, localcontext
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gridcore import position as module
+from gridcore.instrument import EXACT
 from gridcore.position import (
     DirectionType,
     LinkedPair,
@@ -170,7 +170,7 @@ def test_the_boundary_holds_for_prices_that_no_quotient_expresses():
 
 def test_the_boundary_is_exact_beyond_28_digits():
     last = D("1234567890123456.78901234567890123")
-    with module.localcontext(module.EXACT):
+    with localcontext(EXACT):
         at = D("0.8") * last
         above = at + D("1e-40")
     assert changes(evaluate({"liq": at}, {}, last)) == []
