@@ -1,78 +1,45 @@
-"""The risk rules: how much larger or smaller the next orders of each side are.
+"""How much larger or smaller the next orders of each side are, for a long and a short together.
 
 A strategy holds a long and a short of one symbol at once and trades both on one grid. Each side
-of the book of each direction has a multiplier of the order quantity, 1.0 at rest. On every
-ticker the first rule that applies to a direction changes one multiplier, its own or one of the
-opposite direction:
-
-1. Liquidation is close: close faster.
-2. Liquidation comes closer: the opposite direction closes slower, for it is the hedge. On a low
-   balance nothing is done, and the later rules are not asked either.
-3. Both directions are equally large and together small: open more, or close less, as configured.
-4. Less than half of the opposite, and losing: open more, which improves the average price.
-5. Less than a fifth of the opposite: open more.
-
-Long and short are mirror images. For a long, to open is to buy and liquidation lies below the
-market; for a short, to open is to sell and liquidation lies above. "How close" therefore reads
-`liq > min_liq_ratio * last` for a long and `liq < max_liq_ratio * last` for a short.
+of the book of each direction has a multiplier of the order quantity, 1.0 at rest. The rules of
+`gridcore._risk_rules` change them on every ticker.
 
 Effects may reach the opposite direction, so both are reset first and only then evaluated, the
-long before the short. `LinkedPair.evaluate_pair` does just that and is what callers use.
-
-Thresholds are compared as products, never as quotients: a product of Decimals is exact, so that
-a value at the boundary is at the boundary. Every comparison is strict. All input is checked
-before anything changes.
+long before the short. `LinkedPair.evaluate_pair` does just that and is what callers use. All
+input is checked before anything changes.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal, localcontext
-from enum import StrEnum
+from decimal import Decimal, localcontext
 from typing import NamedTuple
 
+from gridcore._risk_rules import (
+    OPPOSITE,
+    SMALLEST_SHORT_MARGIN,
+    Case,
+    DirectionType,
+    Effect,
+    SideType,
+    first_rule,
+)
 from gridcore.instrument import EXACT, ZERO, to_amount, to_decimal, to_price
 from gridcore.pnl import calc_liq_proximity, calc_unrealised_pnl, calc_unrealised_pnl_pct
 
+__all__ = [
+    "DirectionType",
+    "LinkedPair",
+    "Position",
+    "PositionRiskManager",
+    "PositionState",
+    "RiskConfig",
+    "SideType",
+]
+
 logger = logging.getLogger(__name__)
-
-# For what is shown and not compared.
-DISPLAY = Context(prec=28, Emax=MAX_EMAX, Emin=MIN_EMIN)
-
-# Stands for a short margin of 0, so that a ratio to it exists.
-SMALLEST_SHORT_MARGIN = Decimal("0.0001")
-
-CLOSE_TO_LIQUIDATION_LONG = Decimal("1.05")  # times min_liq_ratio
-CLOSE_TO_LIQUIDATION_SHORT = Decimal("0.95")  # times max_liq_ratio
-EQUAL_ABOVE = Decimal("0.94")
-EQUAL_BELOW = Decimal("1.05")
-HALF = Decimal("0.5")
-FIFTH = Decimal("0.20")
-
-
-class DirectionType(StrEnum):
-    """Which way a position gains."""
-
-    LONG = "long"
-    SHORT = "short"
-
-
-class SideType(StrEnum):
-    """Which way an order trades."""
-
-    BUY = "Buy"
-    SELL = "Sell"
-
-
-OPENING = {DirectionType.LONG: SideType.BUY, DirectionType.SHORT: SideType.SELL}
-CLOSING = {DirectionType.LONG: SideType.SELL, DirectionType.SHORT: SideType.BUY}
-OPPOSITE = {
-    DirectionType.LONG: DirectionType.SHORT,
-    DirectionType.SHORT: DirectionType.LONG,
-}
 
 
 @dataclass
@@ -121,100 +88,6 @@ class RiskConfig:
         to_price(self.max_liq_ratio, "max_liq_ratio")
         to_decimal(self.max_margin, "max_margin")
         to_decimal(self.min_total_margin, "min_total_margin")
-
-
-@dataclass(frozen=True, slots=True)
-class _Case:
-    """One direction as the rules see it, every number checked."""
-
-    direction: DirectionType
-    last_close: Decimal
-    profit: Decimal  # in percent of the initial margin but for a positive factor: only the sign
-    liquidation: Decimal
-    long_margin: Decimal
-    short_margin: Decimal  # not 0
-    total_margin: Decimal
-    min_liq_ratio: Decimal
-    max_liq_ratio: Decimal
-    min_total_margin: Decimal
-    open_on_low_margin: bool
-    low_balance: bool
-
-    def nears_liquidation(self, *, long_factor: Decimal, short_factor: Decimal) -> bool:
-        """Whether the liquidation price is beyond the limit, drawn closer by the factor."""
-        if self.liquidation <= 0 or self.last_close == 0:
-            return False
-        if self.direction is DirectionType.LONG:
-            return self.liquidation > long_factor * self.min_liq_ratio * self.last_close
-        return self.liquidation < short_factor * self.max_liq_ratio * self.last_close
-
-    def is_smaller_than(self, share: Decimal) -> bool:
-        """Whether the own margin is below this share of the opposite one."""
-        if self.direction is DirectionType.LONG:
-            return self.long_margin < share * self.short_margin
-        return self.short_margin < share * self.long_margin
-
-    def position_ratio(self) -> float:
-        """The long margin over the short one, for display: the rules use products."""
-        return float(DISPLAY.divide(self.long_margin, self.short_margin))
-
-
-def _liquidation_is_close(case: _Case) -> bool:
-    return case.nears_liquidation(
-        long_factor=CLOSE_TO_LIQUIDATION_LONG, short_factor=CLOSE_TO_LIQUIDATION_SHORT
-    )
-
-
-def _liquidation_comes_closer(case: _Case) -> bool:
-    return case.nears_liquidation(long_factor=Decimal(1), short_factor=Decimal(1))
-
-
-def _comes_closer_on_low_balance(case: _Case) -> bool:
-    return case.low_balance and _liquidation_comes_closer(case)
-
-
-def _total_is_low(case: _Case) -> bool:
-    above = case.long_margin > EQUAL_ABOVE * case.short_margin
-    below = case.long_margin < EQUAL_BELOW * case.short_margin
-    return above and below and case.total_margin < case.min_total_margin
-
-
-def _total_is_low_and_opening_wanted(case: _Case) -> bool:
-    return case.open_on_low_margin and _total_is_low(case)
-
-
-def _is_small_and_losing(case: _Case) -> bool:
-    return case.profit < 0 and case.is_smaller_than(HALF)
-
-
-def _is_tiny(case: _Case) -> bool:
-    return case.is_smaller_than(FIFTH)
-
-
-class _Effect(NamedTuple):
-    """One multiplier of the own or the opposite direction."""
-
-    on_opposite: bool
-    sides: dict[DirectionType, SideType]
-    multiplier: float
-
-
-class _Rule(NamedTuple):
-    reason: str
-    applies: Callable[[_Case], bool]
-    effect: _Effect | None
-
-
-# The policy. The first rule that applies ends the chain, even if its effect is nothing.
-_RULES = (
-    _Rule("liquidation is close", _liquidation_is_close, _Effect(False, CLOSING, 1.5)),
-    _Rule("liquidation comes closer on a low balance", _comes_closer_on_low_balance, None),
-    _Rule("liquidation comes closer", _liquidation_comes_closer, _Effect(True, CLOSING, 0.5)),
-    _Rule("low total margin", _total_is_low_and_opening_wanted, _Effect(False, OPENING, 2.0)),
-    _Rule("low total margin", _total_is_low, _Effect(False, CLOSING, 0.5)),
-    _Rule("small and losing", _is_small_and_losing, _Effect(False, OPENING, 2.0)),
-    _Rule("tiny beside the opposite", _is_tiny, _Effect(False, OPENING, 2.0)),
-)
 
 
 class Position:
@@ -292,7 +165,7 @@ class Position:
         last_close: Decimal,
         *,
         low_balance: bool,
-    ) -> _Case:
+    ) -> Case:
         """Check all that the rules will read; raises before anything has changed."""
         if self._opposite is None:
             raise ValueError(
@@ -312,7 +185,7 @@ class Position:
         )
         config = self.risk_config
         with localcontext(EXACT):
-            return _Case(
+            return Case(
                 direction=self.direction,
                 last_close=last,
                 profit=calc_unrealised_pnl(self.direction, entry, last, leverage),
@@ -327,16 +200,15 @@ class Position:
                 low_balance=low_balance,
             )
 
-    def _apply(self, case: _Case, position: PositionState) -> None:
+    def _apply(self, case: Case, position: PositionState) -> None:
         self.position_ratio = case.position_ratio()
-        with localcontext(EXACT):
-            rule = next((rule for rule in _RULES if rule.applies(case)), None)
+        rule = first_rule(case)
         if rule is not None and rule.effect is not None:
             self._take_effect(rule.reason, rule.effect)
         if logger.isEnabledFor(logging.DEBUG):
             self._log(case, position)
 
-    def _take_effect(self, reason: str, effect: _Effect) -> None:
+    def _take_effect(self, reason: str, effect: Effect) -> None:
         target = self._opposite if effect.on_opposite else self
         assert target is not None, "checked when the case was made"  # noqa: S101
         side = effect.sides[target.direction]
@@ -346,7 +218,7 @@ class Position:
             *(self.direction, reason, target.direction, side, effect.multiplier),
         )
 
-    def _log(self, case: _Case, position: PositionState) -> None:
+    def _log(self, case: Case, position: PositionState) -> None:
         entry = position.entry_price or ZERO
         logger.debug(
             "%s margin=%s liq_ratio=%.4f pnl=%.2f%% upnl_usdt=%.4f realized_usdt=%.4f "
