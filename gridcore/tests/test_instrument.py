@@ -125,6 +125,7 @@ def test_decimal_agrees_on_ticks_of_powers_of_ten(whole, part):
     ],
 )
 def test_a_quantity_is_rounded_up_and_kept_within_its_limits(qty, rounded):
+    """The exchange refuses what is below its minimum or above its maximum."""
     assert INFO.round_qty(D(qty)) == D(rounded)
 
 
@@ -166,6 +167,7 @@ FIELDS = [(where, key) for where, part in ANSWER.items() for key in part]
 @pytest.mark.parametrize(("where", "key"), FIELDS)
 @pytest.mark.parametrize("value", ["", "x", None, "NaN", "Infinity", "-Infinity", "-1"])
 def test_an_incomplete_answer_gives_no_instrument(where, key, value, caplog):
+    """An empty minOrderQty must not raise."""
     answer = ANSWER | {where: ANSWER[where] | {key: value}}
     assert InstrumentInfo.from_bybit_response("BTCUSDT", answer) is None
     assert [record.levelname for record in caplog.records] == ["WARNING"]

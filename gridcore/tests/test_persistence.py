@@ -128,6 +128,7 @@ def test_a_deleted_entry_is_gone_and_the_others_are_not(store, path):
 
 
 def test_what_another_has_deleted_is_not_brought_back(store, path):
+    """A writer that holds an old copy of the file would undo the deletion."""
     store.save("s1", D("100.0"), 0.2, 2)
     GridAnchorStore(path).delete("s1")
     store.save("s2", D("100.0"), 0.2, 2)
@@ -144,6 +145,7 @@ def test_what_another_has_deleted_is_not_brought_back(store, path):
     ],
 )
 def test_without_a_strategy_nothing_is_done(store, path, call, strat_id):
+    """None would be saved under the key "null"."""
     with pytest.raises(ValueError, match=f"strat_id must be a text .* not {strat_id!r}"):
         call(store, strat_id)
     assert not path.parent.exists()
@@ -236,9 +238,13 @@ def test_a_file_that_may_not_be_read_is_not_taken_for_corrupt(store, path):
     assert names(path) == ["anchors.json"]
 
 
-def test_the_same_again_is_written_again_if_the_file_was_lost(store, path):
+def test_the_same_again_is_written_again_if_the_file_was_lost_or_overwritten(store, path):
+    """A store that remembers what it wrote would skip this save, and the entry would stay lost."""
     store.save("s1", D("100.0"), 0.2, 2)
     path.unlink()
+    store.save("s1", D("100.0"), 0.2, 2)
+    assert store.load("s1") == ENTRY
+    GridAnchorStore(path).save("s1", D("200.0"), 0.2, 2)
     store.save("s1", D("100.0"), 0.2, 2)
     assert store.load("s1") == ENTRY
 
@@ -257,6 +263,7 @@ def test_a_save_that_fails_leaves_the_old_state_and_no_litter(store, path, monke
 
 
 def test_content_is_synced_before_the_rename_and_the_folder_after(store, path, monkeypatch):
+    """A rename lives in the folder: unsynced, a power cut brings the old file back."""
     steps = []
     real_sync, real_replace = os.fsync, Path.replace
 
@@ -288,6 +295,7 @@ def test_a_writer_killed_before_the_rename_leaves_the_old_state_and_no_lock(stor
 
 
 def test_processes_do_not_lose_each_others_entries(store, path):
+    """Read, change, write without a lock loses entries; one temporary name without it mixes files."""
     code = "for n in range(15): store.save(f'{NAME}-{n}', D(100), 0.2, 2)\n"
     writers = [run(path, f"NAME = {name!r}\n{code}") for name in "ab"]
     assert [writer.wait(30) for writer in writers] == [0, 0]

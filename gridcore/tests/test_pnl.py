@@ -58,6 +58,7 @@ def test_percentages_of_long_and_short_are_opposite(entry, current, leverage):
 
 @pytest.mark.parametrize("direction", ["LONG", "Short", "sideways", "", None])
 def test_an_unknown_direction_is_refused_by_name(direction):
+    """`LONG`, not spelt as expected, would count as a short: the profit with the wrong sign."""
     calls = [
         lambda: pnl.calc_unrealised_pnl(direction, D(1), D(2), D(1)),
         lambda: pnl.calc_unrealised_pnl_pct(direction, D(1), D(2), 1),
@@ -214,6 +215,7 @@ def test_without_a_tier_the_leverage_decides_and_a_warning_says_so(caplog, lever
 
 
 def test_maintenance_without_tiers_is_a_value_error():
+    """Not an IndexError, where the initial margin falls back to the leverage."""
     with pytest.raises(ValueError, match="tiers must not be empty"):
         pnl.calc_maintenance_margin(D(100), "BTCUSDT", [])
 
@@ -233,6 +235,7 @@ def test_tiers_of_the_exchange_are_sorted_and_the_last_has_no_end():
 
 
 def test_numbers_of_json_lose_nothing():
+    """0.01 must not become its binary neighbour, a number of 50 digits."""
     tiers = pnl.parse_risk_limit_tiers([api(riskLimitValue=5, maintenanceMargin=0.01)])
     assert str(tiers[0][1]) == "0.01"
 
@@ -280,6 +283,7 @@ def test_a_zero_rate_is_allowed_and_logged(caplog):
     ],
 )
 def test_what_is_no_tier_is_a_value_error_that_says_why(tiers, message):
+    """A NaN rate, or a NaN limit beside another tier, must not escape as InvalidOperation."""
     with pytest.raises(ValueError, match=message):
         pnl.parse_risk_limit_tiers(tiers)
 

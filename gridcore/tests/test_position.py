@@ -33,6 +33,7 @@ def test_enums_are_strings_and_validate():
 @pytest.mark.parametrize("make", [PositionState, lambda name: Position(name, CONFIG)])
 @pytest.mark.parametrize("direction", ["sideways", "LONG", "", None])
 def test_an_unknown_direction_is_refused_by_name(make, direction):
+    """It would fall into the rules of a short."""
     with pytest.raises(ValueError, match=f"{direction!r} is not a valid DirectionType"):
         make(direction)
 
@@ -91,6 +92,7 @@ def test_an_unlinked_position_says_how_to_link():
 
 
 def test_multipliers_are_handed_out_as_a_copy():
+    """The live dict would let callers change a position unseen."""
     one = Position("long", CONFIG)
     one.get_amount_multiplier()["Buy"] = 9.0
     assert one.amount_multiplier == REST
@@ -109,6 +111,7 @@ def test_a_multiplier_is_set_and_reset():
     [("buy", 1), ("", 1), ("Buy", math.nan), ("Buy", math.inf), ("Buy", -1), ("Buy", D("1e400"))],
 )
 def test_a_multiplier_of_no_side_or_no_use_is_refused_and_changes_nothing(side, factor):
+    """An unknown side would be stored in silence and never read."""
     one = Position("long", CONFIG)
     with pytest.raises(ValueError, match=r"is not a valid SideType|multiplier must be"):
         one.set_amount_multiplier(side, factor)
@@ -133,6 +136,7 @@ def test_an_effect_of_the_long_survives_the_evaluation_of_the_short():
 
 
 def test_evaluating_a_pair_forgets_the_last_time_even_for_a_flat_side():
+    """A flat side must not keep stale multipliers, nor a stale ratio, because nobody reset it."""
     pair = Position.create_linked_pair(CONFIG)
     for one in pair:
         one.set_amount_multiplier("Buy", 9.0)
@@ -178,9 +182,16 @@ def test_what_is_no_number_is_refused_before_anything_changes(broken, name, valu
     assert (pair.long.position_ratio, pair.short.position_ratio) == (1.0, 1.0)
 
 
-def test_a_liquidation_price_that_is_no_number_is_refused():
+@pytest.mark.parametrize("broken", ["long", "short"])
+def test_an_error_of_one_direction_leaves_both_as_they_were(broken):
+    pair = Position.create_linked_pair(CONFIG)
+    pair.evaluate_pair(state("long", liq="82"), state("short", liq="119"), D(100))
+    before = pair.long.get_amount_multiplier(), pair.short.get_amount_multiplier()
+    liq = {"long": "90", "short": "110", broken: "NaN"}
     with pytest.raises(ValueError, match="liquidation_price must be a finite number"):
-        evaluate({"liq": "NaN"}, {})
+        pair.evaluate_pair(*(state(name, liq=liq[name]) for name in ("long", "short")), D(100))
+    assert (pair.long.amount_multiplier, pair.short.amount_multiplier) == before
+    assert changes(before) == ["long Sell 0.5", "short Buy 0.5"]
 
 
 def test_states_in_the_wrong_order_are_refused():

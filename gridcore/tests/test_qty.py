@@ -79,6 +79,7 @@ def test_an_empty_amount_is_refused():
     ],
 )
 def test_an_amount_that_is_no_positive_number_is_refused_at_creation(amount):
+    """NaN would fail at the first order, infinity order it; -5 and 0 would be raised to 5 USDT."""
     with pytest.raises(ValueError, match="invalid amount string '" + re.escape(amount)):
         create_qty_calculator(amount)
 

@@ -159,6 +159,80 @@ def test_a_short_does_what_a_long_does_with_the_sides_exchanged(data):
     assert {FLIP[side]: x for side, x in long_opposite.items()} == short_opposite
 
 
+MARGIN = st.decimals("0.0002", "100", places=4)  # above what stands for a short margin of 0
+FLAT = {"entry": None, "liq": "0"}
+
+
+@given(MARGIN, MARGIN, st.decimals("-50", "50", places=2))
+def test_sizes_count_alike_for_a_long_and_a_short(own, opposite, move):
+    """Rows 4 and 5: a short's ratios 2 and 5 are a long's 0.5 and 0.2."""
+    config = dataclasses.replace(CONFIG, min_total_margin=0)
+    other = {**FLAT, "margin": opposite}
+    long = evaluate({"margin": own, "entry": 100 - move}, other, config=config)
+    short = evaluate(other, {"margin": own, "entry": 100 + move}, config=config)
+    opens = own * 5 < opposite or (own * 2 < opposite and move < 0)
+    assert changes(long) == (["long Buy 2.0"] if opens else [])
+    assert changes(short) == (["short Sell 2.0"] if opens else [])
+
+
+TINY = D("1E-30")
+PRICE = st.decimals("0.0001", "1000000", places=4)
+
+
+@given(PRICE)
+def test_the_limits_of_liquidation_are_strict_at_every_price(last):
+    """0.8 and 1.05 times it below the market, 1.2 and 0.95 times it above, to the last digit."""
+
+    def long(liq):
+        return changes(evaluate({"liq": liq, "entry": last}, {}, last))
+
+    def short(liq):
+        return changes(evaluate({}, {"liq": liq, "entry": last}, last))
+
+    with localcontext(EXACT):
+        assert (long(D("0.80") * last), long(D("0.80") * last + TINY)) == ([], ["short Buy 0.5"])
+        assert long(D("0.84") * last) == ["short Buy 0.5"]
+        assert long(D("0.84") * last + TINY) == ["long Sell 1.5"]
+        assert (short(D("1.20") * last), short(D("1.20") * last - TINY)) == ([], ["long Sell 0.5"])
+        assert short(D("1.14") * last) == ["long Sell 0.5"]
+        assert short(D("1.14") * last - TINY) == ["short Buy 1.5"]
+
+
+@given(MARGIN)
+def test_the_limits_of_size_are_strict_at_every_margin(other):
+    """Half at a loss and a fifth at par, of a long (0.5, 0.20) and of a short (2, 5)."""
+    config = dataclasses.replace(CONFIG, min_total_margin=0)
+    opposite = {**FLAT, "margin": other}
+
+    def long(own, last):
+        return changes(evaluate({"margin": own}, opposite, last, config=config))
+
+    def short(own, last):
+        return changes(evaluate(opposite, {"margin": own}, last, config=config))
+
+    with localcontext(EXACT):
+        half, fifth = other / 2, other / 5
+        assert (long(half, "99"), long(half - TINY, "99")) == ([], ["long Buy 2.0"])
+        assert (long(fifth, "100"), long(fifth - TINY, "100")) == ([], ["long Buy 2.0"])
+        assert (short(half, "101"), short(half - TINY, "101")) == ([], ["short Sell 2.0"])
+        assert (short(fifth, "100"), short(fifth - TINY, "100")) == ([], ["short Sell 2.0"])
+
+
+@given(MARGIN)
+def test_the_limits_of_a_low_total_are_strict_at_every_margin(short):
+    """Equal is between 0.94 and 1.05; low is below `min_total_margin`."""
+
+    def is_low(long, limit):
+        config = dataclasses.replace(CONFIG, min_total_margin=limit)
+        return evaluate({"margin": long}, {"margin": short}, config=config)[0] != REST
+
+    with localcontext(EXACT):
+        lower, upper = D("0.94") * short, D("1.05") * short
+        assert (is_low(lower, 1000), is_low(lower + TINY, 1000)) == (False, True)
+        assert (is_low(upper, 1000), is_low(upper - TINY, 1000)) == (False, True)
+        assert (is_low(short, 2 * short), is_low(short, 2 * short + TINY)) == (False, True)
+
+
 def reference(long, short, last, low_balance):
     """The rules in floats and quotients, written down a second time."""
     ratio = float(long["margin"]) / (float(short["margin"]) or 0.0001)
