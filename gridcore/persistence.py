@@ -1,4 +1,7 @@
-"""Where a strategy's grid survives a restart: one JSON file for all strategies of a host.
+"""Where a strategy's grid survives a restart.
+
+`GridStore` is what a driver needs of a store; `make_entry` and `read_entry` check what goes into
+any of them and what comes out. `GridAnchorStore` is one JSON file for all strategies of a host:
 
     {"<strat_id>": {"anchor_price": "100000", "grid_step": "0.2", "grid_count": 50,
                     "grid": [{"side": "Buy", "price": "99800.0", "level": -1}, ...]}}
@@ -7,6 +10,7 @@ What the file promises:
 
 - It is always whole. A save writes a temporary file, syncs it, renames it over the old one and
   syncs the folder: whenever the process or the machine dies, the old state or the new is there.
+  A writer that is killed leaves its temporary file; the next one removes it.
 - Processes do not lose each other's entries. Reading, changing and writing happen under one
   lock, on a file of its own, since the renamed file is a new one each time. The lock file stays:
   removing it would let two processes lock two different files of that name.
@@ -25,13 +29,12 @@ import hashlib
 import json
 import logging
 import os
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from decimal import Decimal
 from itertools import count
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from gridcore.grid import GridSideType
 from gridcore.instrument import to_decimal, to_price
@@ -44,31 +47,16 @@ Fingerprint: TypeAlias = tuple[tuple[tuple[str, Decimal], ...], Decimal, int]
 SIDES = tuple(GridSideType)
 
 
-class GridAnchorStore:
-    """Anchors and grids by strategy, in one file that several processes may share."""
-
-    def __init__(self, file_path: str | os.PathLike[str] = "db/grid_anchor.json") -> None:
-        self._path = Path(file_path)
+class GridStore(Protocol):
+    """Anchors and grids by strategy; a `strat_id` that is no text or empty is a ValueError."""
 
     def load(self, strat_id: str) -> dict[str, Any] | None:
         """What was saved: `anchor_price`, `grid_step`, `grid_count`, and `grid` if there is one.
 
-        None where nothing usable is. Prices and the step are Decimals, from numbers or strings.
-        A grid that cannot be read is left out with a warning, and the anchor still serves.
+        None where nothing usable is. Prices and the step (percent) are Decimals. A grid that
+        cannot be read is left out with a warning, and the anchor still serves.
         """
-        _check_id(strat_id)
-        if not self._path.exists():
-            return None
-        with self._locked():
-            entry = self._read().get(strat_id)
-        if not isinstance(entry, dict):
-            return None
-        try:
-            found = _entry(entry.get("anchor_price"), entry.get("grid_step"), entry["grid_count"])
-        except (KeyError, ValueError) as error:
-            logger.warning("The saved anchor of %s cannot be read: %s", strat_id, error)
-            return None
-        return {**found, **_loaded_grid(strat_id, entry.get("grid"))}
+        ...
 
     def save(
         self,
@@ -78,21 +66,51 @@ class GridAnchorStore:
         grid_count: int,
         grid: Levels | None = None,
     ) -> None:
-        """Write a strategy's entry; whatever is no number, no side or no count is a ValueError.
+        """Replace a strategy's entry; whatever is no number, no side or no count is a ValueError.
 
-        The anchor is None when the level it stood on was shifted out of a restored grid.
+        The anchor is None when the level it stood on was shifted out of a restored grid. No
+        grid and a grid of no levels are the same.
         """
-        _check_id(strat_id)
-        entry = _entry(anchor_price, grid_step, grid_count)
-        if grid is not None:
-            entry["grid"] = [_level(level) for level in grid]
+        ...
+
+    def delete(self, strat_id: str) -> None:
+        """Forget a strategy; nothing happens if it is unknown."""
+        ...
+
+
+class GridAnchorStore:
+    """Anchors and grids by strategy, in one file that several processes may share."""
+
+    def __init__(self, file_path: str | os.PathLike[str] = "db/grid_anchor.json") -> None:
+        self._path = Path(file_path)
+
+    def load(self, strat_id: str) -> dict[str, Any] | None:
+        """See `GridStore`; numbers in the file may be written as numbers or as texts."""
+        check_strat_id(strat_id)
+        if not self._path.exists():
+            return None
+        with self._locked():
+            saved = self._read().get(strat_id)
+        return read_entry(strat_id, saved) if isinstance(saved, dict) else None
+
+    def save(
+        self,
+        strat_id: str,
+        anchor_price: Decimal | None,
+        grid_step: float | Decimal,
+        grid_count: int,
+        grid: Levels | None = None,
+    ) -> None:
+        """See `GridStore`; OSError if the file cannot be written, and then nothing has changed."""
+        check_strat_id(strat_id)
+        entry = make_entry(anchor_price, grid_step, grid_count, grid)
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._locked():
             self._write({**self._read(), strat_id: entry})
 
     def delete(self, strat_id: str) -> None:
-        """Forget a strategy; nothing happens if it is unknown."""
-        _check_id(strat_id)
+        """See `GridStore`."""
+        check_strat_id(strat_id)
         if not self._path.exists():
             return
         with self._locked():
@@ -137,9 +155,11 @@ class GridAnchorStore:
 
     def _write(self, entries: dict[str, Any]) -> None:
         text = json.dumps(entries, allow_nan=False, indent=1, sort_keys=True, default=str)
-        folder = self._path.parent
-        number, name = tempfile.mkstemp(dir=folder, prefix=f"{self._path.name}.", suffix=".tmp")
-        temporary = Path(name)
+        # One name serves all writers, for the lock lets them write in turn. A file that is there
+        # is a killed one's; under a name of its own it would have stayed for ever.
+        temporary = self._path.with_name(f"{self._path.name}.tmp")
+        temporary.unlink(missing_ok=True)
+        number = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             with os.fdopen(number, "w", encoding="utf-8") as file:
                 file.write(text)
@@ -149,7 +169,7 @@ class GridAnchorStore:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
-        _sync_folder(folder)
+        _sync_folder(self._path.parent)
 
 
 def grid_fingerprint(grid: Levels, grid_step: float | Decimal, grid_count: int) -> Fingerprint:
@@ -172,19 +192,35 @@ def _canonical(number: Decimal) -> str:
     return f"{number.normalize():f}"
 
 
-def _check_id(strat_id: object) -> None:
+def check_strat_id(strat_id: object) -> None:
+    """Raise ValueError unless it is a text that is not empty."""
     if not isinstance(strat_id, str) or not strat_id:
         raise ValueError(f"strat_id must be a text that is not empty, not {strat_id!r}")
 
 
-def _entry(anchor_price: object, grid_step: object, grid_count: object) -> dict[str, Any]:
+def make_entry(
+    anchor_price: object, grid_step: object, grid_count: object, grid: Levels | None = None
+) -> dict[str, Any]:
+    """What `save` is given, checked, with Decimals for all numbers that may have a fraction."""
     if isinstance(grid_count, bool) or not isinstance(grid_count, int) or grid_count <= 0:
         raise ValueError(f"grid_count must be a positive whole number, not {grid_count!r}")
-    return {
+    entry = {
         "anchor_price": None if anchor_price is None else to_price(anchor_price, "anchor_price"),
         "grid_step": to_price(grid_step, "grid_step"),
         "grid_count": grid_count,
     }
+    levels = [_level(level) for level in grid or ()]
+    return entry | ({"grid": levels} if levels else {})
+
+
+def read_entry(strat_id: str, saved: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What `load` gives for a saved entry; what cannot be read is left out with a warning."""
+    try:
+        entry = make_entry(saved.get("anchor_price"), saved.get("grid_step"), saved["grid_count"])
+    except (KeyError, ValueError) as error:
+        logger.warning("The saved anchor of %s cannot be read: %s", strat_id, error)
+        return None
+    return entry | _loaded_grid(strat_id, saved.get("grid"))
 
 
 def _level(level: Mapping[str, object]) -> dict[str, Any]:
@@ -201,7 +237,7 @@ def _level(level: Mapping[str, object]) -> dict[str, Any]:
 
 def _loaded_grid(strat_id: str, grid: object) -> dict[str, list[dict[str, Any]]]:
     """`{"grid": levels}`, or nothing where there is no grid or none that can be read."""
-    if grid is None:
+    if grid is None or grid == []:
         return {}
     try:
         if not isinstance(grid, list) or not all(isinstance(level, dict) for level in grid):

@@ -196,6 +196,13 @@ def test_a_grid_that_cannot_be_read_leaves_the_anchor(store, path, caplog, grid)
     assert "The saved grid of s1 cannot be read" in caplog.text
 
 
+def test_a_grid_of_no_levels_is_no_grid(store, path):
+    store.save("s1", D("100.0"), 0.2, 2, [])
+    assert store.load("s1") == ENTRY
+    put(path, {"s1": {"anchor_price": "100", "grid_step": "0.2", "grid_count": 2, "grid": []}})
+    assert store.load("s1") == ENTRY
+
+
 def test_levels_without_numbers_are_kept_without(store):
     store.save("s1", D("100.0"), 0.2, 2, [{"side": "Buy", "price": 99.8}])
     assert store.load("s1")["grid"] == [{"side": "Buy", "price": D("99.8")}]
@@ -281,17 +288,28 @@ def test_content_is_synced_before_the_rename_and_the_folder_after(store, path, m
     assert steps == ["file", "rename", "folder"]
 
 
-def test_a_writer_killed_before_the_rename_leaves_the_old_state_and_no_lock(store, path):
+@pytest.mark.parametrize("step", ["os.fsync", "Path.replace"])
+def test_a_killed_writer_leaves_the_old_state_no_lock_and_nothing_that_stays(store, path, step):
+    """A temporary file with a name of its own would stay for ever, one more with every kill."""
     store.save("s1", D("100.0"), 0.2, 2)
-    process = run(
-        path,
-        "Path.replace = lambda *args: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "store.save('s1', D(200), 0.2, 2)\n",
-    )
-    assert process.wait(30) == -signal.SIGKILL
+    code = f"{step} = lambda *args: os.kill(os.getpid(), signal.SIGKILL)\n"
+    for _ in range(2):
+        process = run(path, f"{code}store.save('s1', D(200), 0.2, 2)\n")
+        assert process.wait(30) == -signal.SIGKILL
+    assert names(path) == ["anchors.json", "anchors.json.tmp"]
     assert store.load("s1") == ENTRY
     store.save("s2", D("100.0"), 0.2, 2)
-    assert store.load("s2") == ENTRY
+    assert names(path) == ["anchors.json"]
+    assert (store.load("s1"), store.load("s2")) == (ENTRY, ENTRY)
+
+
+def test_what_a_killed_writer_of_another_user_left_is_no_obstacle(store, path):
+    path.parent.mkdir()
+    left = path.with_name("anchors.json.tmp")
+    left.write_text('{"s1": {"anchor_pri')
+    left.chmod(0)
+    store.save("s1", D("100.0"), 0.2, 2)
+    assert (store.load("s1"), names(path)) == (ENTRY, ["anchors.json"])
 
 
 def test_processes_do_not_lose_each_others_entries(store, path):
