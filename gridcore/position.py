@@ -88,6 +88,9 @@ class RiskConfig:
         to_price(self.max_liq_ratio, "max_liq_ratio")
         to_decimal(self.max_margin, "max_margin")
         to_decimal(self.min_total_margin, "min_total_margin")
+        _check_flag(
+            "increase_same_position_on_low_margin", self.increase_same_position_on_low_margin
+        )
 
 
 class Position:
@@ -273,3 +276,9 @@ def _check_direction(position: PositionState, expected: DirectionType) -> None:
     # A PositionState may have been changed since it was made.
     if position.direction != expected:
         raise ValueError(f"direction must be {expected} here, not {position.direction!r}")
+
+
+def _check_flag(name: str, value: object) -> None:
+    # Any text would count as true, "false" as well.
+    if not isinstance(value, bool):
+        raise ValueError(f"{name} must be true or false, not {value!r}")

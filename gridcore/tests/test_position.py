@@ -70,6 +70,12 @@ def test_limits_that_make_no_sense_are_refused(index, value, message):
         RiskConfig(*limits)
 
 
+@pytest.mark.parametrize("value", ["false", 1, None])
+def test_whether_to_open_more_is_true_or_false_and_no_text_that_counts_as_true(value):
+    with pytest.raises(ValueError, match="low_margin must be true or false, not "):
+        dataclasses.replace(CONFIG, increase_same_position_on_low_margin=value)
+
+
 def test_a_pair_is_linked_both_ways_and_shares_a_config():
     pair = Position.create_linked_pair(CONFIG)
     assert isinstance(pair, LinkedPair)
