@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+import json
 from typing import Any
 
 from django import forms
@@ -12,14 +12,12 @@ from django.forms.fields import InvalidJSONInput
 from django.http import HttpRequest
 
 from accounts.tenant_admin import AccountFilter, ReadOnlyAdmin, TenantAdmin, TenantForm
-from gridcore import GridConfig
+from strategies.config import DEFAULT_GRID, DEFAULT_RISK
 from strategies.models import GridState, Run, Strategy
-
-DEFAULTS = asdict(GridConfig())
 
 
 class ConfigField(forms.JSONField):
-    """A JSON object of the grid's figures.
+    """A JSON object.
 
     Django's field lets two errors of the parser through as an error page: an integer of
     thousands of digits, and thousands of open brackets.
@@ -41,15 +39,18 @@ class ConfigField(forms.JSONField):
 
 
 class StrategyForm(TenantForm):
-    """A strategy, its configuration checked as the grid itself would."""
+    """A strategy, its configuration checked as the core itself would."""
 
     config = ConfigField(
-        initial=DEFAULTS,
+        initial={**DEFAULT_GRID, "risk": DEFAULT_RISK},
         required=False,
-        widget=forms.Textarea(attrs={"rows": 6, "cols": 60}),
+        widget=forms.Textarea(attrs={"rows": 12, "cols": 60}),
         help_text="A JSON object. What is left out is the default: "
-        + ", ".join(f"{name} {value}" for name, value in DEFAULTS.items())
-        + ". grid_step is in percent.",
+        + ", ".join(f"{name} {value}" for name, value in DEFAULT_GRID.items())
+        + "; risk "
+        + ", ".join(f"{name} {json.dumps(value)}" for name, value in DEFAULT_RISK.items())
+        + '. grid_step is in percent; "amount": "50" is 50 USDT an order, "x0.01" a hundredth '
+        + "of the wallet.",
     )
 
     class Meta:

@@ -7,7 +7,7 @@ import json
 import pytest
 from django.urls import reverse
 
-from gridcore import GridConfig
+from gridcore import GridConfig, RiskConfig
 from strategies.models import Strategy
 from strategies.tests.factories import GridStateFactory, RunFactory, StrategyFactory
 
@@ -51,8 +51,10 @@ def test_a_strategy_is_not_added_to_the_account_of_another(bob_client, bob_accou
 def test_the_form_starts_with_the_defaults_and_names_them(bob_client, bob_account):
     page = bob_client.get(ADD)
     config = page.context["adminform"].form["config"]
-    assert json.loads(config.value()) == GridConfig().__dict__
+    risk = RiskConfig(0.8, 1.2, 8.0, 0.15).__dict__
+    assert json.loads(config.value()) == {**GridConfig().__dict__, "risk": risk}
     assert "grid_count 50, grid_step 0.2, rebalance_threshold 0.3" in config.help_text
+    assert "increase_same_position_on_low_margin false" in config.help_text
 
 
 @pytest.mark.parametrize(
@@ -61,6 +63,8 @@ def test_the_form_starts_with_the_defaults_and_names_them(bob_client, bob_accoun
         ('{"grid_count": 0}', "grid_count must be positive, not 0."),
         ('{"grid_step": NaN}', "grid_step must be positive, not nan."),
         ('{"steps": 1}', "Unknown key 'steps'"),
+        ('{"amount": "x"}', "amount: invalid amount string 'x'"),
+        ('{"risk": {"max_liq_ratio": 0}}', "risk.max_liq_ratio must be positive, not 0."),
         ("[]", "The configuration is a JSON object"),
         ("{", "Enter a valid JSON."),
         ('{"grid_count": ' + "1" * 5000 + "}", "Enter a valid JSON."),

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import math
-
 import pytest
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
-from gridcore import GridConfig
 from strategies.models import GridState, Run, Strategy
 from strategies.tests.factories import GridStateFactory, RunFactory, StrategyFactory
-from strategies.validators import validate_strategy_config
 
 
 @pytest.mark.django_db
@@ -57,41 +52,3 @@ def test_texts_name_the_thing():
     assert str(strategy) == "grid on BTCUSDT"
     assert str(RunFactory.build(account=None)) == "live from 2026-01-02 00:00"
     assert str(GridState(strategy=strategy)) == f"grid of {strategy.pk}"
-
-
-@pytest.mark.parametrize(
-    "config",
-    [{}, {"grid_count": 10}, {"grid_step": 1, "rebalance_threshold": 0.5}, GridConfig().__dict__],
-)
-def test_a_part_of_a_config_is_a_config(config):
-    validate_strategy_config(config)
-
-
-@pytest.mark.parametrize(
-    ("config", "message"),
-    [
-        ([], 'The configuration is a JSON object, like {"grid_count": 50}.'),
-        (None, 'The configuration is a JSON object, like {"grid_count": 50}.'),
-        (
-            {"grid_steps": 1},
-            "Unknown key 'grid_steps'; the keys are grid_count, grid_step, rebalance_threshold.",
-        ),
-        ({"grid_count": "50"}, "grid_count must be a whole number, not '50'."),
-        ({"grid_count": True}, "grid_count must be a whole number, not True."),
-        ({"grid_count": 1.5}, "grid_count must be a whole number, not 1.5."),
-        ({"grid_count": 0}, "grid_count must be positive, not 0."),
-        ({"grid_step": None}, "grid_step must be a number, not None."),
-        ({"grid_step": -0.2}, "grid_step must be positive, not -0.2."),
-        ({"grid_step": math.nan}, "grid_step must be positive, not nan."),
-        ({"grid_step": math.inf}, "grid_step must be positive, not inf."),
-        ({"rebalance_threshold": 1}, "rebalance_threshold must be between 0 and 1, not 1."),
-    ],
-)
-def test_a_config_that_makes_no_grid_is_refused_with_its_reason(config, message):
-    with pytest.raises(ValidationError) as error:
-        validate_strategy_config(config)
-    assert error.value.messages == [message]
-
-
-def test_the_largest_number_that_json_can_write_is_no_error():
-    validate_strategy_config(json.loads('{"grid_step": 1' + "0" * 400 + "}"))
