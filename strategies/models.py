@@ -102,7 +102,13 @@ class GridState(TenantOwned):
     """The grid of a strategy, restored only when its step and count still match."""
 
     strategy = models.OneToOneField(Strategy, on_delete=models.CASCADE, related_name="grid_state")
-    anchor_price = models.DecimalField(max_digits=30, decimal_places=12)
+    anchor_price = models.DecimalField(
+        max_digits=30,
+        decimal_places=12,
+        null=True,
+        blank=True,
+        help_text="None when the level it stood on was shifted out of the grid.",
+    )
     grid_step = models.DecimalField(max_digits=30, decimal_places=12, help_text="Percent.")
     grid_count = models.PositiveIntegerField()
     grid = models.JSONField(default=list, help_text="The levels, lowest first.")
