@@ -219,6 +219,7 @@ def test_a_rule_that_fires_is_logged_and_one_without_effect_is_not(caplog):
 
 
 def test_every_evaluation_is_one_debug_line_with_the_money_in_it(caplog):
+    """Its proximity and profit are those of gridcore.pnl: there is no second formula."""
     caplog.set_level(logging.DEBUG, "gridcore.position")
     money = {
         "unrealized_pnl": D("-1.5"),
@@ -228,9 +229,9 @@ def test_every_evaluation_is_one_debug_line_with_the_money_in_it(caplog):
         "initial_margin": D(5),
         "maintenance_margin": D("2.5"),
     }
-    evaluate({"liq": "50", **money}, {"entry": None})
+    evaluate({"liq": "50", "entry": "80", "leverage": 3, **money}, {"entry": None})
     assert caplog.messages == [
-        "long margin=1 liq_ratio=0.5000 pnl=0.00% upnl_usdt=-1.5000 realized_usdt=2.0000 "
+        "long margin=1 liq_ratio=0.5000 pnl=75.00% upnl_usdt=-1.5000 realized_usdt=2.0000 "
         "cum_realized_usdt=-3.0000 pos_value_usdt=500.00 im_usdt=5.0000 mm_usdt=2.5000 "
         "low_balance=False multiplier={'Buy': 1.0, 'Sell': 1.0} position_ratio=1.0000 "
         "total_margin=2"
