@@ -15,18 +15,13 @@ from django.conf import settings
 from django.db import connection
 
 from gridcore.persistence import GridAnchorStore, GridStore
+from gridcore.tests.stores import ENTRY, GRID
 from strategies.grid_store import GridStateStore
 from strategies.models import GridState
 from strategies.tests.factories import GridStateFactory, StrategyFactory
 
 pytestmark = pytest.mark.django_db
 D = Decimal
-GRID = [
-    {"side": "Buy", "price": D("99.8"), "level": -1},
-    {"side": "Wait", "price": D("100.0"), "level": 0},
-    {"side": "Sell", "price": D("100.2"), "level": 1},
-]
-ENTRY = {"anchor_price": D("100.0"), "grid_step": D("0.2"), "grid_count": 2}
 
 
 @dataclass
