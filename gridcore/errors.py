@@ -5,7 +5,10 @@
         ├── InvalidNumber   a text or number that is no finite amount, or no price
         ├── InvalidGrid     figures or prices that make no grid: ours to configure
         ├── InvalidEvent    an event that is not this engine's, or says what cannot be
-        └── InvalidOrder    a resting order that cannot be read
+        └── InvalidOrder    an order that cannot be read, or that the book cannot take
+            ├── DuplicateOrder    an order of this id rests already
+            ├── UnknownOrder      no order of this id rests
+            └── NothingToReduce   a reduce-only order without a position to reduce
 
 All are ValueErrors, raised before anything has changed.
 """
@@ -30,4 +33,16 @@ class InvalidEvent(GridcoreError):
 
 
 class InvalidOrder(GridcoreError):
-    """A resting order cannot be read."""
+    """An order cannot be read, or the book cannot take it."""
+
+
+class DuplicateOrder(InvalidOrder):
+    """An order of this id rests already (Bybit: 110072)."""
+
+
+class UnknownOrder(InvalidOrder):
+    """No order of this id rests: never placed, filled or cancelled (Bybit: 110001)."""
+
+
+class NothingToReduce(InvalidOrder):
+    """A reduce-only order finds no position that it could reduce (Bybit: 110017)."""
