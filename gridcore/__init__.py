@@ -5,11 +5,14 @@ from __future__ import annotations
 from gridcore.config import GridConfig
 from gridcore.engine import GridEngine
 from gridcore.errors import (
+    DuplicateOrder,
     GridcoreError,
     InvalidEvent,
     InvalidGrid,
     InvalidNumber,
     InvalidOrder,
+    NothingToReduce,
+    UnknownOrder,
 )
 from gridcore.events import (
     Event,
@@ -22,6 +25,7 @@ from gridcore.events import (
 from gridcore.grid import Grid, GridLevel, GridSideType
 from gridcore.instrument import InstrumentInfo
 from gridcore.intents import CancelIntent, PlaceLimitIntent, extract_client_order_prefix
+from gridcore.matching import FILL_MODELS, Cancelled, Fill, FillModel, MatchingBook
 from gridcore.persistence import GridAnchorStore
 from gridcore.pnl import (
     MM_TIERS,
@@ -50,10 +54,15 @@ from gridcore.qty import apply_early_imbalance, create_qty_calculator
 # Sorted as text, which is how it is checked.
 __all__ = [  # noqa: RUF022
     "CancelIntent",
+    "Cancelled",
     "DirectionType",
+    "DuplicateOrder",
     "Event",
     "EventType",
     "ExecutionEvent",
+    "FILL_MODELS",
+    "Fill",
+    "FillModel",
     "Grid",
     "GridAnchorStore",
     "GridConfig",
@@ -70,6 +79,8 @@ __all__ = [  # noqa: RUF022
     "MMTiers",
     "MM_TIERS",
     "MM_TIERS_DEFAULT",
+    "MatchingBook",
+    "NothingToReduce",
     "OrderUpdateEvent",
     "PlaceLimitIntent",
     "Position",
@@ -79,6 +90,7 @@ __all__ = [  # noqa: RUF022
     "RiskConfig",
     "SideType",
     "TickerEvent",
+    "UnknownOrder",
     "apply_early_imbalance",
     "calc_initial_margin",
     "calc_liq_ratio",

@@ -12,7 +12,15 @@ import gridcore
 
 FOLDER = Path(gridcore.__file__).parent
 ALLOWED = {
-    *("__future__", "collections", "collections.abc", "dataclasses", "datetime", "decimal"),
+    *(
+        "__future__",
+        "bisect",
+        "collections",
+        "collections.abc",
+        "dataclasses",
+        "datetime",
+        "decimal",
+    ),
     *("enum", "fractions", "functools", "hashlib", "itertools", "logging", "math", "operator"),
     *("typing", "uuid"),
 }
