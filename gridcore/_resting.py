@@ -1,6 +1,6 @@
 """The orders that rest, sorted so that those which a trade has reached are found by bisection.
 
-Each side is a `Ladder`: its prices in whole ticks, best first, and at each price the ids of its
+Each is a `BookSide`: its prices in whole ticks, best first, and at each price the ids of its
 orders in time priority. The orders themselves are in one place, by id; an order is a value and
 is replaced, never changed, so that it may be handed out.
 """
@@ -25,7 +25,7 @@ class Nearest(NamedTuple):
     sell: Decimal | None
 
 
-class Ladder:
+class BookSide:
     """One side of the book.
 
     `best` is its best price; while the side is empty, one that no market price is beyond. A key is the price in ticks, negated for Buys: on both sides, the lower the better.
@@ -77,8 +77,8 @@ class Resting:
     """All resting orders of a book."""
 
     def __init__(self, scale: Scale) -> None:
-        self.buys = Ladder(scale, -1, LOWEST)
-        self.sells = Ladder(scale, 1, HIGHEST)
+        self.buys = BookSide(scale, -1, LOWEST)
+        self.sells = BookSide(scale, 1, HIGHEST)
         self._scale = scale
         self._orders: dict[str, Order] = {}
         self._rows: dict[str, dict[str, str]] = {}
@@ -108,7 +108,7 @@ class Resting:
 
     def add(self, order: Order) -> None:
         """Have an order rest, behind those at its price."""
-        self._ladder(order).add(order.ticks, order.order_id)
+        self._side_of(order).add(order.ticks, order.order_id)
         self._orders[order.order_id] = order
         self._answer = None
 
@@ -119,7 +119,7 @@ class Resting:
 
     def remove(self, order: Order) -> None:
         """Have an order rest no longer."""
-        self._ladder(order).remove(order.ticks, order.order_id)
+        self._side_of(order).remove(order.ticks, order.order_id)
         del self._orders[order.order_id]
         self._forget(order)
 
@@ -151,5 +151,5 @@ class Resting:
     def _look_up(self, ids: list[str]) -> list[Order]:
         return [self._orders[order_id] for order_id in ids]
 
-    def _ladder(self, order: Order) -> Ladder:
+    def _side_of(self, order: Order) -> BookSide:
         return self.buys if order.side == "Buy" else self.sells

@@ -38,7 +38,7 @@ from gridcore.errors import InvalidEvent
 from gridcore.events import Event, ExecutionEvent, OrderUpdateEvent, TickerEvent
 from gridcore.grid import Grid, GridLevel
 from gridcore.instrument import ZERO, to_price
-from gridcore.intents import DIRECTIONS, CancelIntent, PlaceLimitIntent
+from gridcore.intents import DIRECTIONS, REDUCES, CancelIntent, PlaceLimitIntent
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +46,6 @@ Intent = PlaceLimitIntent | CancelIntent
 
 # A direction may have this many orders more than the grid has levels.
 SPARE_ORDERS = 10
-REDUCES = {("long", "Sell"), ("short", "Buy")}
 OPEN_STATUSES = {"New", "PartiallyFilled"}
 CLOSED_STATUSES = {"Filled", "Cancelled", "Rejected"}
 OTHER_STATUSES = {"", "Untriggered", "Triggered", "Deactivated", "PartiallyFilledCanceled"}

@@ -18,6 +18,8 @@ from gridcore.instrument import to_decimal
 
 SIDES = ("Buy", "Sell")
 DIRECTIONS = ("long", "short")
+# A sell of a long and a buy of a short make it smaller.
+REDUCES = {("long", "Sell"), ("short", "Buy")}
 ID_LENGTH = 16
 
 

@@ -50,7 +50,6 @@ from gridcore._happenings import BY_USER, Cancelled, Fill, Happening
 from gridcore._legs import LEGS, Leg
 from gridcore._reading import is_plain, read_limit, read_member, read_text
 from gridcore._resting import Nearest
-from gridcore.engine import REDUCES
 from gridcore.errors import (
     DuplicateOrder,
     InvalidNumber,
@@ -59,7 +58,7 @@ from gridcore.errors import (
     UnknownOrder,
 )
 from gridcore.instrument import EXACT, ZERO, Scale, to_decimal, to_price
-from gridcore.intents import SIDES
+from gridcore.intents import REDUCES, SIDES
 
 __all__ = [
     "FILL_MODELS",
