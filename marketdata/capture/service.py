@@ -18,11 +18,12 @@ from django.db import DatabaseError, connection
 from marketdata.capture.books import Books
 from marketdata.capture.config import CaptureConfig
 from marketdata.capture.parts import Part, PrivatePart, PublicPart
+from marketdata.capture.patience import be_impatient
 from marketdata.capture.public_writers import TradeWriter
 from marketdata.capture.report import CaptureReport, StreamStatus
 from marketdata.capture.startup import stamp_environment
 from marketdata.capture.tally import StreamKey
-from marketdata.capture.writers import Writer, be_impatient, stop_all
+from marketdata.capture.writers import Writer, stop_all
 from marketdata.exits import ExitCode
 
 logger = logging.getLogger(__name__)

@@ -31,6 +31,7 @@ from django.db import (
 
 from marketdata.bybit.records import Reject
 from marketdata.capture.buffer import Buffer
+from marketdata.capture.patience import LOCK_SECONDS, be_impatient
 from marketdata.capture.quarantine import Quarantine
 from marketdata.capture.tally import StreamKey, Tally
 from marketdata.models import Stream
@@ -52,8 +53,7 @@ LAGS_KEPT = 10_000
 CONFLICT = "conflict: its key is stored with other content"
 CAPACITY_ROWS = 500_000
 RETRY_SECONDS = (0.2, 5.0)
-# How long one attempt may wait for another's lock, and what a thread may need beyond its time.
-LOCK_SECONDS = 3.0
+# What a thread may need beyond its time.
 GRACE_SECONDS = LOCK_SECONDS + 1.0
 
 
@@ -295,18 +295,6 @@ class Writer(Generic[Record]):
 
     def _reject(self, row: Record, reason: str) -> Reject:
         return Reject(self.topic, reason, repr(row))
-
-
-def be_impatient() -> None:
-    """Wait for a lock for a short time only: capture tries again by itself, and may have to stop.
-
-    For this thread's connection, until it is closed.
-    """
-    with connection.cursor() as cursor:
-        if connection.vendor == "sqlite":
-            cursor.execute(f"PRAGMA busy_timeout = {int(LOCK_SECONDS * 1000)}")
-        else:
-            cursor.execute(f"SET lock_timeout = {int(LOCK_SECONDS * 1000)}")
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,0 +1,33 @@
+"""How long a thread's database connection waits for another's lock."""
+
+from __future__ import annotations
+
+import threading
+
+from django.db import connection
+
+# How long one attempt may wait for another's lock.
+LOCK_SECONDS = 3.0
+
+# The session of each thread that has been told; held, so that a later one cannot pass for it.
+_told = threading.local()
+
+
+def be_impatient() -> None:
+    """Wait for a lock for a short time only: capture tries again by itself, and may have to stop.
+
+    For this thread's connection, until it is closed. Whoever wants patience on the same
+    connection closes it first: a new one has the patience of the settings.
+    """
+    connection.ensure_connection()
+    if getattr(_told, "session", None) is connection.connection:
+        return
+    milliseconds = int(LOCK_SECONDS * 1000)
+    with connection.cursor() as cursor:
+        if connection.vendor == "sqlite":
+            cursor.execute(f"PRAGMA busy_timeout = {milliseconds}")
+        else:
+            cursor.execute(f"SET lock_timeout = {milliseconds}")
+    # Within a transaction PostgreSQL takes the setting back when that is rolled back.
+    if not connection.in_atomic_block:
+        _told.session = connection.connection
