@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 from uuid import UUID
 
 from gridcore.events import (
@@ -58,6 +58,18 @@ logger = logging.getLogger(__name__)
 RAW_LOGGED: Final = 200
 ZERO: Final = Decimal("0")
 CREATION_TIME: Final = "creationTime"
+
+
+class _Identity(TypedDict):
+    """What every event says of itself: what it is, of what and when, and whose."""
+
+    event_type: EventType
+    symbol: str
+    exchange_ts: datetime
+    local_ts: datetime
+    user_id: UUID | None
+    account_id: UUID | None
+    run_id: UUID | None
 
 
 class BybitNormalizer:
@@ -196,15 +208,24 @@ class BybitNormalizer:
             if record.order_type == LIMIT and record.status in STATUSES
         ]
 
+    def _identity(
+        self,
+        event_type: EventType,
+        record: TradeRecord | TickerRecord | ExecutionRecord | OrderRecord,
+    ) -> _Identity:
+        return {
+            "event_type": event_type,
+            "symbol": record.symbol,
+            "exchange_ts": record.exchange_ts,
+            "local_ts": record.local_ts,
+            "user_id": self.user_id,
+            "account_id": self.account_id,
+            "run_id": self.run_id,
+        }
+
     def _trade_event(self, record: TradeRecord) -> PublicTradeEvent:
         return PublicTradeEvent(
-            event_type=EventType.PUBLIC_TRADE,
-            symbol=record.symbol,
-            exchange_ts=record.exchange_ts,
-            local_ts=record.local_ts,
-            user_id=self.user_id,
-            account_id=self.account_id,
-            run_id=self.run_id,
+            **self._identity(EventType.PUBLIC_TRADE, record),
             trade_id=record.trade_id,
             side=record.side,
             price=record.price,
@@ -213,13 +234,7 @@ class BybitNormalizer:
 
     def _ticker_event(self, record: TickerRecord) -> TickerEvent:
         return TickerEvent(
-            event_type=EventType.TICKER,
-            symbol=record.symbol,
-            exchange_ts=record.exchange_ts,
-            local_ts=record.local_ts,
-            user_id=self.user_id,
-            account_id=self.account_id,
-            run_id=self.run_id,
+            **self._identity(EventType.TICKER, record),
             last_price=record.last_price,
             mark_price=record.mark_price or ZERO,
             bid1_price=record.bid1_price or ZERO,
@@ -229,13 +244,7 @@ class BybitNormalizer:
 
     def _execution_event(self, record: ExecutionRecord) -> ExecutionEvent:
         return ExecutionEvent(
-            event_type=EventType.EXECUTION,
-            symbol=record.symbol,
-            exchange_ts=record.exchange_ts,
-            local_ts=record.local_ts,
-            user_id=self.user_id,
-            account_id=self.account_id,
-            run_id=self.run_id,
+            **self._identity(EventType.EXECUTION, record),
             exec_id=record.exec_id,
             order_id=record.order_id,
             order_link_id=record.order_link_id,
@@ -250,13 +259,7 @@ class BybitNormalizer:
 
     def _order_event(self, record: OrderRecord) -> OrderUpdateEvent:
         return OrderUpdateEvent(
-            event_type=EventType.ORDER_UPDATE,
-            symbol=record.symbol,
-            exchange_ts=record.exchange_ts,
-            local_ts=record.local_ts,
-            user_id=self.user_id,
-            account_id=self.account_id,
-            run_id=self.run_id,
+            **self._identity(EventType.ORDER_UPDATE, record),
             order_id=record.order_id,
             order_link_id=record.order_link_id,
             status=record.status,
