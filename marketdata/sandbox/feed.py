@@ -15,6 +15,23 @@ MAX_STEP_SECONDS = 0.1
 TICKERS_PER_SECOND = 10
 
 
+async def keep_time(running: asyncio.Event, step: Callable[[float], None]) -> None:
+    """Call `step` for ever with the seconds since the last time, pauses left out.
+
+    `running` is set while there is no pause.
+    """
+    loop = asyncio.get_running_loop()
+    before = loop.time()
+    while True:
+        await asyncio.sleep(STEP_SECONDS)
+        if running.is_set():
+            before, seconds = loop.time(), loop.time() - before
+            step(seconds)
+        else:
+            await running.wait()
+            before = loop.time()
+
+
 class RandomFeed:
     """Produces trades at a mean rate a second, and a ticker delta a symbol every 100 ms."""
 
@@ -28,18 +45,8 @@ class RandomFeed:
 
     async def run(self) -> None:
         """Produce for ever; a rate of zero is a quiet market that produces nothing."""
-        if not self._trades_per_second:
-            return
-        loop, running = asyncio.get_running_loop(), self._exchange.running
-        before = loop.time()
-        while True:
-            await asyncio.sleep(STEP_SECONDS)
-            if running.is_set():
-                before, seconds = loop.time(), loop.time() - before
-                self.step(seconds)
-            else:
-                await running.wait()
-                before = loop.time()
+        if self._trades_per_second:
+            await keep_time(self._exchange.running, self.step)
 
     def step(self, seconds: float) -> None:
         """Produce what falls due in a span of time; lost time is not caught up."""

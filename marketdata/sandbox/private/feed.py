@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from marketdata.sandbox.exchange import Exchange
-from marketdata.sandbox.feed import MAX_STEP_SECONDS, STEP_SECONDS
+from marketdata.sandbox.feed import MAX_STEP_SECONDS, keep_time
 from marketdata.sandbox.private.desk import Desks
 from marketdata.sandbox.private.wire import Frame
 from marketdata.sandbox.replay import Recorded
@@ -22,18 +20,8 @@ class PrivateFeed:
 
     async def run(self) -> None:
         """Go on for ever, unless there are no accounts; a quiet one costs next to nothing."""
-        if not self._desks:
-            return
-        loop, running = asyncio.get_running_loop(), self._exchange.running
-        before = loop.time()
-        while True:
-            await asyncio.sleep(STEP_SECONDS)
-            if running.is_set():
-                before, seconds = loop.time(), loop.time() - before
-                self.step(seconds)
-            else:
-                await running.wait()
-                before = loop.time()
+        if self._desks:
+            await keep_time(self._exchange.running, self.step)
 
     def step(self, seconds: float) -> None:
         """Let happen what falls due in a span of time; lost time is not caught up."""
