@@ -6,21 +6,16 @@ A wallet's rows are its coins; a row of another category is ignored.
 from __future__ import annotations
 
 import math
-import random
-from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-import orjson
-
 from marketdata.bybit.errors import MalformedMessage
-from marketdata.bybit.normalizer import BybitNormalizer
 from marketdata.bybit.records import (
-    Reject,
     WalletRecord,
 )
 from marketdata.bybit.values import reason_class
+from marketdata.tests.mutations_campaign import MutationCampaign
 from marketdata.tests.mutations_private_frames import (
     ACCOUNT,
     COIN,
@@ -29,15 +24,14 @@ from marketdata.tests.mutations_private_frames import (
     TEXTS,
     V5_STATUSES,
     Column,
-    PrivateFrame,
     PrivateGenerator,
     derived_leg,
     harmless,
 )
 from marketdata.tests.mutations_shared import (
-    Tally,
+    Frame,
+    Message,
     Unreadable,
-    damaged,
     read_int,
     read_number,
     read_time,
@@ -224,74 +218,33 @@ def canonical(value: Any) -> Any:
     return repr(value)
 
 
-class PrivateCampaign:
-    """Frames, damage, normaliser and oracle, with everything counted."""
+class PrivateCampaign(MutationCampaign):
+    """Executions, orders, positions and wallets."""
 
-    def __init__(
-        self,
-        seed: int,
-        *,
-        digits: int = 30,
-        loads: Callable[[bytes], Any] = orjson.loads,
-        normalizer: BybitNormalizer | None = None,
-    ) -> None:
-        self.rng = random.Random(seed)
+    object_mutators = OBJECTS
+    text_mutators = TEXTS
+
+    def __init__(self, seed: int, **options: Any) -> None:
+        super().__init__(seed, **options)
         self.generator = PrivateGenerator(self.rng)
-        self.normalizer = normalizer or BybitNormalizer(digits=digits)
-        self.oracle = PrivateOracle(digits)
-        self.loads = loads
-        self.tally = Tally()
+        self.oracle = PrivateOracle(self.digits)
         self.states: dict[str, int] = {}
 
-    def run(self, frames: int) -> Tally:
-        for number in range(frames):
-            self._one(number)
-        return self.tally
+    def next_frame(self, *, clean: bool) -> Frame:
+        return self.generator.frame()
 
-    def _one(self, number: int) -> None:
-        tally = self.tally
-        frame = self.generator.frame()
-        draw = self.rng.random()
-        if draw < 0.25:
-            treatment, text = "whole", written(frame.message)
-        elif draw < 0.35:
-            treatment, text = "harmless", harmless(self.rng, frame.message)
-        else:
-            treatment, text = "damaged", damaged(self.rng, frame.message, OBJECTS, TEXTS)
-        faults = self._judge(frame, treatment, text)
-        tally.frames += 1
-        tally.whole += treatment == "whole"
-        tally.harmless += treatment == "harmless"
-        tally.whole_intact += treatment == "whole" and not faults
-        tally.harmless_intact += treatment == "harmless" and not faults
-        tally.faults += [
-            f"frame {number} ({frame.stream}, {treatment}): {fault}: {text[:600]!r}"
-            for fault in faults
-        ]
+    def harmless(self, message: Message) -> str:
+        return harmless(self.rng, message)
 
-    def _judge(self, frame: PrivateFrame, treatment: str, text: str) -> list[str]:
+    def judge(self, frame: Frame, treatment: str, message: Any, text: str) -> list[str]:
         tally = self.tally
-        try:
-            message = self.loads(text.encode("utf-8", "surrogatepass"))
-        except (ValueError, RecursionError):
-            tally.sent += 1
-            tally.rejected["not JSON"] += 1
-            return ["refused as JSON"] if treatment != "damaged" else []
-        try:
-            return self._judge_message(frame, treatment, message)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is what we look for
-            tally.crashes += 1
-            return [f"crash {error!r}"]
-
-    def _judge_message(self, frame: PrivateFrame, treatment: str, message: Any) -> list[str]:
-        tally = self.tally
-        method = getattr(self.normalizer, f"{frame.stream}_records")
+        method = getattr(self.normalizer, f"{frame.kind}_records")
         before = written(message)
         try:
-            rows = self.oracle.rows(frame.stream, message, frame.received_at)
+            rows = self.oracle.rows(frame.kind, message, frame.received_at)
         except Unreadable:
             tally.sent += 1
-            return self._judge_refused(method, frame, treatment, message)
+            return self.judge_refused(method, frame, treatment, message)
         tally.sent += len(rows) + self.oracle.ignored
         ignored = self.normalizer.ignored.total()
         try:
@@ -317,7 +270,7 @@ class PrivateCampaign:
         return faults
 
     def _judge_whole(
-        self, frame: PrivateFrame, treatment: str, message: Any, records: list[Any]
+        self, frame: Frame, treatment: str, message: Any, records: list[Any]
     ) -> list[str]:
         faults = []
         bare = [record._replace(raw_json={}) for record in records]
@@ -327,7 +280,7 @@ class PrivateCampaign:
             r.raw_json for r in frame.truth
         ]:
             faults.append("raw rows differ from those sent")
-        if frame.stream == "execution":
+        if frame.kind == "execution":
             events = self.normalizer.normalize_execution(message, received_at=frame.received_at)
             due = [r for r in records if (r.exec_type, r.order_type) == ("Trade", "Limit")]
             got = [(e.exec_id, e.price, e.qty, e.closed_pnl, e.leaves_qty) for e in events]
@@ -336,7 +289,7 @@ class PrivateCampaign:
                 for r in due
             ]:
                 faults.append("events differ")
-        if frame.stream == "order":
+        if frame.kind == "order":
             updates = self.normalizer.normalize_order(message, received_at=frame.received_at)
             due = [r for r in records if r.order_type == "Limit" and r.status in V5_STATUSES]
             if [(e.order_id, e.status) for e in updates] != [(r.order_id, r.status) for r in due]:
@@ -358,16 +311,3 @@ class PrivateCampaign:
             if self.states.setdefault(f"state {state}", hash(record.digest)) != hash(record.digest):
                 faults.append("two digests for one state")
         return faults
-
-    def _judge_refused(
-        self, method: Callable[..., Any], frame: PrivateFrame, treatment: str, message: Any
-    ) -> list[str]:
-        """A frame that the oracle cannot read must be refused, with a reason."""
-        try:
-            result = method(message, frame.received_at)
-        except MalformedMessage as error:
-            self.tally.rejected[reason_class(error.reason)] += 1
-            faults = unfit(Reject(error.topic or "none", error.reason, "whole"))
-            return faults if treatment == "damaged" else [*faults, f"refused: {error}"]
-        self.tally.accepted += 1
-        return [f"accepted: {result!r}"[:300]]

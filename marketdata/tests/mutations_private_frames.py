@@ -24,6 +24,7 @@ from marketdata.tests.mutations_shared import (
     START_MS,
     TEXT_MUTATORS,
     YEAR_2018_MS,
+    Frame,
     Message,
     break_row,
     drawn_number,
@@ -144,15 +145,6 @@ STATUSES = ("New", "PartiallyFilled", "Filled", "Cancelled", "Rejected", "Untrig
 V5_STATUSES = frozenset(STATUSES[:-1])
 
 
-class PrivateFrame(NamedTuple):
-    """A frame as generated, and what it says; rows of other categories say nothing."""
-
-    stream: str
-    message: dict[str, Any]
-    truth: list[Any]
-    received_at: datetime
-
-
 class PrivateGenerator:
     """Frames as the exchange sends them; every value is drawn together with its meaning."""
 
@@ -160,7 +152,7 @@ class PrivateGenerator:
         self.rng = rng
         self.now_ms = START_MS
 
-    def frame(self) -> PrivateFrame:
+    def frame(self) -> Frame:
         rng = self.rng
         self.now_ms += rng.randrange(1, 200)
         stream = rng.choice(tuple(TABLES))
@@ -175,7 +167,7 @@ class PrivateGenerator:
             row, records = self._row(stream, received_at, exact_time(created_ms))
             rows.append(row)
             truth += records
-        return PrivateFrame(stream, envelope | {"data": rows}, truth, received_at)
+        return Frame(stream, envelope | {"data": rows}, truth, received_at)
 
     def _row(
         self, stream: str, received_at: datetime, created_at: datetime

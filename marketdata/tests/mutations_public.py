@@ -4,34 +4,28 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable
 from datetime import datetime
-from typing import Any, NamedTuple
-
-import orjson
+from typing import Any
 
 from marketdata.bybit.errors import MalformedMessage
-from marketdata.bybit.normalizer import BybitNormalizer
-from marketdata.bybit.records import Reject, TickerRecord, TradeRecord
+from marketdata.bybit.records import TickerRecord, TradeRecord
 from marketdata.bybit.values import reason_class
+from marketdata.tests.mutations_campaign import MutationCampaign
 from marketdata.tests.mutations_shared import (
     ALPHANUMERIC,
     START_MS,
     UPPER,
+    Frame,
     Old,
-    Tally,
     Unreadable,
-    damaged,
     drawn_number,
     exact_time,
-    harmless,
     read_int,
     read_number,
     read_time,
     same_records,
     same_rows,
     unfit,
-    written,
 )
 
 CLEAN_SYMBOLS = ("BTCUSDT", "1000PEPEUSDT")
@@ -42,15 +36,6 @@ TICKER_NUMBERS = (
     "fundingRate", "openInterest",
 )  # fmt: skip
 TICKER_FIELDS = (*TICKER_NUMBERS, "nextFundingTime")
-
-
-class Frame(NamedTuple):
-    """A frame as generated, and what it says: trades, or the ticker after it."""
-
-    kind: str
-    message: dict[str, Any]
-    truth: list[TradeRecord] | list[TickerRecord]
-    received_at: datetime
 
 
 class Generator:
@@ -250,75 +235,32 @@ class Oracle:
         return None if number < 0 and name != "fundingRate" else number
 
 
-class Campaign:
-    """Frames, damage, normaliser and oracle, with everything counted."""
+class Campaign(MutationCampaign):
+    """Trades and tickers."""
 
-    def __init__(
-        self,
-        seed: int,
-        *,
-        digits: int = 30,
-        loads: Callable[[bytes], Any] = orjson.loads,
-        normalizer: BybitNormalizer | None = None,
-    ) -> None:
-        self.rng = random.Random(seed)
+    def __init__(self, seed: int, **options: Any) -> None:
+        super().__init__(seed, **options)
         self.generator = Generator(self.rng)
-        self.normalizer = normalizer or BybitNormalizer(digits=digits)
-        self.oracle = Oracle(digits)
-        self.loads = loads
-        self.tally = Tally()
+        self.oracle = Oracle(self.digits)
 
-    def run(self, frames: int) -> Tally:
-        for number in range(frames):
-            self._one(number)
-            if number % 50 == 49:
-                # As after a reconnection: damage to the order of a symbol must not last.
-                symbol = self.rng.choice(DAMAGED_SYMBOLS)
-                self.normalizer.reset_tickers([symbol])
-                self.oracle.known.pop(symbol, None)
-                self.oracle.sequence.pop(symbol, None)
-                if self.rng.random() < 0.7:
-                    self.generator.forget(symbol)
-        return self.tally
+    def next_frame(self, *, clean: bool) -> Frame:
+        return self.generator.frame(clean=clean)
 
-    def _one(self, number: int) -> None:
-        draw = self.rng.random()
-        frame = self.generator.frame(clean=draw < 0.35)
-        if draw < 0.25:
-            treatment, text = "whole", written(frame.message)
-        elif draw < 0.35:
-            treatment, text = "harmless", harmless(self.rng, frame.message)
-        else:
-            treatment, text = "damaged", damaged(self.rng, frame.message)
-        faults = self._judge(frame, treatment, text)
-        if treatment != "damaged":
-            name = treatment if not faults else ""
-            self.tally.whole += treatment == "whole"
-            self.tally.harmless += treatment == "harmless"
-            self.tally.whole_intact += name == "whole"
-            self.tally.harmless_intact += name == "harmless"
-        self.tally.frames += 1
-        self.tally.faults += [
-            f"frame {number} ({frame.kind}, {treatment}): {fault}: {text[:300]!r}"
-            for fault in faults
-        ]
+    def after(self, number: int) -> None:
+        """As after a reconnection, now and then: damage to a symbol's order must not last."""
+        if number % 50 == 49:
+            symbol = self.rng.choice(DAMAGED_SYMBOLS)
+            self.normalizer.reset_tickers([symbol])
+            self.oracle.known.pop(symbol, None)
+            self.oracle.sequence.pop(symbol, None)
+            if self.rng.random() < 0.7:
+                self.generator.forget(symbol)
 
-    def _judge(self, frame: Frame, treatment: str, text: str) -> list[str]:
-        tally = self.tally
-        try:
-            message = self.loads(text.encode("utf-8", "surrogatepass"))
-        except (ValueError, RecursionError):
-            tally.sent += 1
-            tally.rejected["not JSON"] += 1
-            return ["refused as JSON"] if treatment != "damaged" else []
+    def judge(self, frame: Frame, treatment: str, message: Any, text: str) -> list[str]:
         meaning = json.loads(text)
-        try:
-            if frame.kind == "trades":
-                return self._judge_trades(frame, treatment, message, meaning)
-            return self._judge_ticker(frame, treatment, message, meaning)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is what we look for
-            tally.crashes += 1
-            return [f"crash {error!r}"]
+        if frame.kind == "trades":
+            return self._judge_trades(frame, treatment, message, meaning)
+        return self._judge_ticker(frame, treatment, message, meaning)
 
     def _judge_trades(self, frame: Frame, treatment: str, message: Any, meaning: Any) -> list[str]:
         tally = self.tally
@@ -326,7 +268,7 @@ class Campaign:
             expected = self.oracle.trades(meaning, frame.received_at)
         except Unreadable:
             tally.sent += 1
-            return self._judge_refused(self.normalizer.trade_records, frame, treatment, message)
+            return self.judge_refused(self.normalizer.trade_records, frame, treatment, message)
         tally.sent += len(expected)
         try:
             records, rejects = self.normalizer.trade_records(message, frame.received_at)
@@ -353,7 +295,7 @@ class Campaign:
         try:
             expected = self.oracle.ticker(meaning, frame.received_at)
         except Unreadable:
-            return self._judge_refused(self.normalizer.ticker_record, frame, treatment, message)
+            return self.judge_refused(self.normalizer.ticker_record, frame, treatment, message)
         except Old:
             record = self.normalizer.ticker_record(message, frame.received_at)
             tally.conflated += record is None
@@ -373,16 +315,3 @@ class Campaign:
         if treatment != "damaged" and not same_records([record], frame.truth):
             return ["ticker differs from the one sent"]
         return []
-
-    def _judge_refused(
-        self, method: Callable[..., Any], frame: Frame, treatment: str, message: Any
-    ) -> list[str]:
-        """A frame that the oracle cannot read must be refused, with a reason."""
-        try:
-            result = method(message, frame.received_at)
-        except MalformedMessage as error:
-            self.tally.rejected[reason_class(error.reason)] += 1
-            faults = unfit(Reject(error.topic or "none", error.reason, "whole"))
-            return faults if treatment == "damaged" else [*faults, f"refused: {error}"]
-        self.tally.accepted += 1
-        return [f"accepted: {result!r}"[:300]]

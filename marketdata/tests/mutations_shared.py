@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -52,6 +52,15 @@ def drawn_number(rng: random.Random, decimals: int, *, signed: bool = False) -> 
     text = digits if not decimals else f"{digits[:-decimals]}.{digits[-decimals:]}"
     figures = tuple(int(digit) for digit in digits)
     return "-" * negative + text, Decimal((int(negative), figures, -decimals))
+
+
+class Frame(NamedTuple):
+    """A frame as generated, and what it says: its records, for a ticker the one after it."""
+
+    kind: str
+    message: dict[str, Any]
+    truth: Sequence[Any]
+    received_at: datetime
 
 
 # Mutators. Each takes a message and may change it in place; a text means that it was written out.
