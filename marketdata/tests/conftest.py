@@ -7,7 +7,14 @@ from collections.abc import Iterator
 
 import pytest
 
+from marketdata.bybit.normalizer import BybitNormalizer
 from marketdata.sandbox import SandboxAccount, SandboxConfig, SandboxServer
+
+
+@pytest.fixture
+def normalizer() -> BybitNormalizer:
+    """A normaliser that has read nothing yet."""
+    return BybitNormalizer()
 
 
 @pytest.fixture

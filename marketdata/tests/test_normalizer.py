@@ -25,11 +25,6 @@ def payload(name):
     return json.loads((PAYLOADS / f"{name}.json").read_text())
 
 
-@pytest.fixture
-def normalizer():
-    return BybitNormalizer()
-
-
 def trades(normalizer, message):
     return normalizer.trade_records(message, RECEIVED)
 

@@ -13,11 +13,6 @@ from marketdata.tests.test_normalizer import RECEIVED, payload
 
 
 @pytest.fixture
-def normalizer():
-    return BybitNormalizer()
-
-
-@pytest.fixture
 def started(normalizer):
     read(normalizer, payload("ws_ticker_snapshot"))
     return normalizer

@@ -14,30 +14,11 @@ from gridcore.events import EventType, ExecutionEvent
 from marketdata.bybit.errors import MalformedMessage
 from marketdata.bybit.normalizer import BybitNormalizer
 from marketdata.bybit.private import MAX_COUNTED
-from marketdata.tests.test_normalizer import payload
+from marketdata.tests.private_stream import PrivateStream
 from marketdata.tests.test_private_samples import RECEIVED
 
-
-@pytest.fixture
-def normalizer():
-    return BybitNormalizer()
-
-
-def frame(*changes):
-    """The real frame with a row for each of these changes; None takes a field away."""
-    message = payload("ws_private_execution")
-    [row] = message["data"]
-    message["data"] = [
-        {name: value for name, value in (row | change).items() if value is not None}
-        for change in changes or ({},)
-    ]
-    return message
-
-
-def one(normalizer, **changes):
-    [record] = normalizer.execution_records(frame(changes), RECEIVED).records
-    return record
-
+STREAM = PrivateStream("execution")
+frame, one = STREAM.frame, STREAM.one
 
 FUNDING = {
     "execType": "Funding", "orderType": "UNKNOWN", "orderQty": "0", "orderPrice": "0",

@@ -9,31 +9,12 @@ from uuid import uuid4
 import pytest
 
 from gridcore.events import EventType, OrderUpdateEvent
-from marketdata.bybit.normalizer import BybitNormalizer
 from marketdata.bybit.orders import STATUSES
-from marketdata.tests.test_normalizer import payload
+from marketdata.tests.private_stream import PrivateStream
 from marketdata.tests.test_private_samples import RECEIVED
 
-
-@pytest.fixture
-def normalizer():
-    return BybitNormalizer()
-
-
-def frame(*changes):
-    """The real frame with a row for each of these changes; None takes a field away."""
-    message = payload("ws_private_order")
-    [row] = message["data"]
-    message["data"] = [
-        {name: value for name, value in (row | change).items() if value is not None}
-        for change in changes or ({},)
-    ]
-    return message
-
-
-def one(normalizer, **changes):
-    [record], [] = normalizer.order_records(frame(changes), RECEIVED)
-    return record
+STREAM = PrivateStream("order")
+frame, one = STREAM.frame, STREAM.one
 
 
 def refusal(normalizer, **changes):

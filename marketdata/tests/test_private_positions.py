@@ -10,30 +10,11 @@ import pytest
 from marketdata.bybit.digest import digest_of
 from marketdata.bybit.errors import MalformedMessage
 from marketdata.bybit.normalizer import BybitNormalizer
-from marketdata.tests.test_normalizer import payload
+from marketdata.tests.private_stream import PrivateStream
 from marketdata.tests.test_private_samples import RECEIVED
 
-
-@pytest.fixture
-def normalizer():
-    return BybitNormalizer()
-
-
-def frame(*changes):
-    """The real frame with a row for each of these changes; None takes a field away."""
-    message = payload("ws_private_position")
-    [row] = message["data"]
-    message["data"] = [
-        {name: value for name, value in (row | change).items() if value is not None}
-        for change in changes or ({},)
-    ]
-    return message
-
-
-def one(normalizer, **changes):
-    [record], [] = normalizer.position_records(frame(changes), RECEIVED)
-    return record
-
+STREAM = PrivateStream("position")
+frame, one = STREAM.frame, STREAM.one
 
 FLAT = {
     "side": "", "size": "0", "entryPrice": "0", "liqPrice": "", "positionValue": "", "leverage": "10",

@@ -13,11 +13,6 @@ from marketdata.tests.test_normalizer import payload
 from marketdata.tests.test_private_samples import RECEIVED
 
 
-@pytest.fixture
-def normalizer():
-    return BybitNormalizer()
-
-
 def frame(*coins, **totals):
     """The real frame with a coin for each of these changes, and other totals."""
     message = payload("ws_private_wallet")
