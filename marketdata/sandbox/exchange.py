@@ -214,14 +214,17 @@ class Exchange:
                 fields = {"creationTime": times, "rows": rows, **resent}
                 self._send(readers, topic, message, count=len(frame.rows), **fields)
 
-    def send_raw(self, text: str, topic: str | None = None, account: str | None = None) -> int:
-        """Push any text to the readers of a topic, or to every connection; to how many.
+    def send_raw(
+        self, text: str | bytes, topic: str | None = None, account: str | None = None
+    ) -> int:
+        """Push any text, or bytes that need not be one, to the readers of a topic, or to every
+        connection; to how many.
 
         With an account only to its own. Raises ValueError for a topic or account that does not
         exist.
         """
         readers = self._chosen(topic, account)
-        return self._send_text(readers, topic, text.encode())
+        return self._send_text(readers, topic, text.encode() if isinstance(text, str) else text)
 
     # --- what a driver of tests does ---------------------------------------------------------
 
@@ -342,7 +345,8 @@ class Exchange:
         for connection in readers:
             if connection.send(data):
                 count += 1
-                self._record("raw", connection, topic=topic, text=text.decode())
+                written = text.decode(errors="backslashreplace")
+                self._record("raw", connection, topic=topic, text=written)
         return count
 
     def _of_channel(self, channel: str) -> list[Connection]:

@@ -155,8 +155,13 @@ class SandboxServer:
         """Send a ticker delta to these values (wire names); False when nothing changed."""
         return self._call(lambda exchange: exchange.publish_ticker(symbol, values))
 
-    def send_raw(self, text: str, topic: str | None = None, account: str | None = None) -> int:
-        """Send any text to the readers of a topic, of an account, or to everybody; to how many."""
+    def send_raw(
+        self, text: str | bytes, topic: str | None = None, account: str | None = None
+    ) -> int:
+        """Send any text, or bytes that need not be one, as a text frame; to how many.
+
+        To the readers of a topic, of an account, or to everybody.
+        """
         return self._call(lambda exchange: exchange.send_raw(text, topic, account))
 
     # --- the accounts ------------------------------------------------------------------------
