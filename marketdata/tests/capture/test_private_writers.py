@@ -99,6 +99,18 @@ def test_what_rest_does_not_say_is_no_conflict(executions, tally, account):
     assert counts(tally, Stream.EXECUTIONS, account)["duplicate"] == 1
 
 
+@pytest.mark.parametrize(
+    ("stored", "sent", "column"),
+    [("", "", "duplicate"), ("", "g1", "duplicate"), ("g1", "", "duplicate"),
+     ("g1", "g1", "duplicate"), ("g1", "g2", "quarantined")],
+)  # fmt: skip
+def test_a_text_that_is_empty_is_no_conflict(executions, tally, account, stored, sent, column):
+    store(executions, account, execution(1, order_link_id=stored))
+    store(executions, account, execution(1, order_link_id=sent))
+    assert PrivateExecution.objects.get().order_link_id == stored
+    assert counts(tally, Stream.EXECUTIONS, account) == {"received": 2, "stored": 1, column: 1}
+
+
 def test_the_same_execution_with_another_quantity_is_a_conflict(
     executions, tally, quarantine, account
 ):
