@@ -124,5 +124,34 @@ def test_as_a_process_it_serves_until_sigterm_and_exits_with_0():
     assert not Path(ready["ledger"]).exists()
 
 
+# A parent that starts a sandbox, says which process that is, and stays until it is killed.
+PARENT = """
+import subprocess, sys
+child = subprocess.Popen([sys.executable, "manage.py", "sandbox", *sys.argv[1:]])
+print(child.pid, flush=True)
+child.wait()
+"""
+
+
+def test_with_its_parent_it_ends_though_that_one_was_killed():
+    options = ["--json", "--port", "0", "--no-ledger", "--with-parent"]
+    with subprocess.Popen(
+        [sys.executable, "-c", PARENT, *options],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        env=environment(),
+    ) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        try:
+            assert json.loads(parent.stdout.readline())["ready"] is True
+            parent.kill()
+            # The end of the output, which the sandbox has inherited, is the sandbox's end.
+            assert parent.communicate(timeout=30) == (b"", None)
+        except BaseException:
+            os.kill(child, signal.SIGKILL)
+            raise
+
+
 def environment():
     return os.environ | {"DJANGO_SETTINGS_MODULE": "gridbot_site.settings_test"}
