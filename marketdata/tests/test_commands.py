@@ -6,8 +6,11 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -31,11 +34,32 @@ def environment(sandbox, tmp_path):
     )
 
 
-def start(environment: dict[str, str], *arguments: str) -> subprocess.Popen[str]:
+def start(
+    environment: dict[str, str],
+    *arguments: str,
+    program: Sequence[str] = ("manage.py",),
+    own_group: bool = False,
+) -> subprocess.Popen[str]:
+    """A command as a process, leading a group of its own if it is to be stopped as by a shell."""
     return subprocess.Popen(
-        [sys.executable, settings.BASE_DIR / "manage.py", *arguments],
-        env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        [sys.executable, *program, *arguments], env=environment, cwd=settings.BASE_DIR,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=own_group,
     )  # fmt: skip
+
+
+def wait_until(process: subprocess.Popen[str], holds: Callable[[], object]) -> None:
+    """Wait until `holds` while the process runs; the time limit of the test is the only one."""
+    while not holds():
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.05)
+
+
+@contextmanager
+def write_lock(path: Path) -> Iterator[None]:
+    """Be in the middle of writing to a SQLite database, so that nobody else can."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.execute("BEGIN IMMEDIATE")
+        yield
 
 
 def run(environment: dict[str, str], *arguments: str) -> tuple[int, str, str]:
@@ -74,6 +98,45 @@ def test_a_signal_ends_capture_with_everything_stored(sandbox, migrated, number)
     report = json.loads(out)
     assert report["streams"]["trades"]["stored"] == 123
     assert report["law_holds"] is True
+
+
+# The command with less time for its end than a user's patience would bear.
+HURRIED = """
+import django; django.setup()
+from marketdata.capture import service
+service.WRITER_STOP_SECONDS = 0.5
+from manage import main; main()
+"""
+
+
+def test_a_signal_ends_capture_though_the_database_is_locked_and_the_rest_is_said(
+    sandbox, migrated, tmp_path
+):
+    path = tmp_path / "own.sqlite3"
+
+    def stored() -> int:
+        with closing(sqlite3.connect(path)) as database:
+            return int(database.execute("SELECT count(*) FROM public_trades").fetchone()[0])
+
+    def send(count: int) -> None:
+        sandbox.send_trades("BTCUSDT", sandbox.make_trades("BTCUSDT", count))
+
+    quick = migrated | {"EVENTSAVER_FLUSH_INTERVAL": "0.1"}
+    with start(quick, "capture", "--json", program=("-c", HURRIED)) as process:
+        sandbox.wait_for_topics("publicTrade.BTCUSDT", "publicTrade.ETHUSDT")
+        send(40)
+        wait_until(process, lambda: stored() == 40)
+        with write_lock(path):
+            send(123)
+            sandbox.drain()
+            process.terminate()
+            out, err = process.communicate(timeout=TIMEOUT)
+    assert process.returncode == 75, err
+    report = json.loads(out)
+    trades = {name: rows for name, rows in report["streams"]["trades"].items() if rows}
+    assert trades == {"received": 163, "stored": 40, "buffered": 123}
+    assert "123 rows of trades could not be stored" in report["problems"]
+    assert stored() == 40
 
 
 def test_capture_ends_by_itself_after_its_duration_and_says_what_it_did(migrated):
