@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import sqlite3
 import subprocess
-import sys
 import threading
+from contextlib import closing, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
-from django.conf import settings
 from django.core.management.base import CommandError
 
 from accounts.models import User
@@ -19,9 +21,23 @@ from marketdata.demo.database import make_operator, make_tenants, prepare_databa
 from marketdata.demo.display import verdict_text
 from marketdata.demo.runner import Demo
 from marketdata.demo.sabotage import sabotaged_writer
+from marketdata.demo.tables import TABLES, Table
 from marketdata.exits import ConfigurationError
 from marketdata.management.commands.demo import seconds_from
 from marketdata.models import EnvironmentStamp
+from marketdata.tests.test_commands import (
+    REAL_SETTINGS,
+    TIMEOUT,
+    run,
+    start,
+    wait_until,
+    write_lock,
+)
+
+FILE = "own.sqlite3"
+# Symbols, and accounts, of a demo.
+EACH = 3
+NOTHING_WRONG = {"lost": 0, "duplicated": 0, "mutated": 0, "quarantined": 0}
 
 
 def demo(**changes) -> Demo:
@@ -59,19 +75,67 @@ def test_one_row_in_ten_thousand_that_a_writer_spoils_turns_the_verdict_red(way,
 
 
 def test_the_command_ends_with_one_json_line_and_exit_code_zero(tmp_path):
-    environment = os.environ | {
-        "DJANGO_SETTINGS_MODULE": "gridbot_site.settings", "GRIDBOT_ENV_FILE": "",
-        "DATABASE_URL": f"sqlite:///{tmp_path / 'own.sqlite3'}", "DEMO_SECONDS": "2",
-    }  # fmt: skip
-    done = subprocess.run(
-        [sys.executable, settings.BASE_DIR / "manage.py", "demo", "--seed", "1"],
-        env=environment, capture_output=True, text=True, timeout=50, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    answer = json.loads(done.stdout.splitlines()[-1])
+    code, out, err = run(environment(tmp_path / FILE, "2"), "demo", "--seed", "1")
+    assert code == 0, err
+    answer = json.loads(out.splitlines()[-1])
     assert answer.pop("stored")["public_trades"] > 100
-    assert answer == {"lost": 0, "duplicated": 0, "mutated": 0, "quarantined": 0}
-    assert "as user demo with password" in done.stdout
+    assert answer == NOTHING_WRONG
+    assert "as user demo with password" in out
+
+
+def environment(path: Path, seconds: str) -> dict[str, str]:
+    own = {"DATABASE_URL": f"sqlite:///{path}", "DEMO_SECONDS": seconds}
+    return os.environ | REAL_SETTINGS | own
+
+
+def has_rows(path: Path, *tables: Table) -> bool:
+    """Whether these tables hold something of every symbol or account."""
+    try:
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+            return all(
+                database.execute(
+                    f"SELECT count(DISTINCT {'account_id' if table.is_private else 'symbol'}) "
+                    f"FROM {table.model._meta.db_table}"
+                ).fetchone()[0]
+                == EACH
+                for table in tables
+            )
+    except sqlite3.OperationalError:
+        # The file, or its tables, are not there yet.
+        return False
+
+
+def demo_process(path: Path) -> subprocess.Popen[str]:
+    """A demo that would outlast the test."""
+    return start(environment(path, "120"), "demo", "--seed", "1", own_group=True)
+
+
+def test_ctrl_c_ends_the_demo_early_with_its_verdict(tmp_path):
+    path = tmp_path / FILE
+    with demo_process(path) as process:
+        wait_until(process, lambda: has_rows(path, *TABLES.values()))
+        os.killpg(process.pid, signal.SIGINT)
+        out, err = process.communicate(timeout=TIMEOUT)
+    assert process.returncode == 0, out + err
+    answer = json.loads(out.splitlines()[-1])
+    assert answer.pop("stored")["public_trades"] > 0
+    assert answer == NOTHING_WRONG
+
+
+def test_ctrl_c_twice_ends_the_demo_at_once_and_its_exchange_too(tmp_path):
+    path = tmp_path / FILE
+    with demo_process(path) as process:
+        wait_until(process, lambda: has_rows(path, TABLES["publicTrade"]))
+        # The first one alone now takes as long as rows may wait for the database.
+        with write_lock(path):
+            while process.poll() is None:
+                os.killpg(process.pid, signal.SIGINT)
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(0.05)
+        # The exchange has inherited the standard error: the end of that is its end.
+        out, _ = process.communicate(timeout=TIMEOUT)
+    assert process.returncode == 130
+    assert "{" not in out
 
 
 @pytest.mark.django_db
