@@ -77,7 +77,8 @@ class Demo:
             report = service.run(stop, on_tick=tick)
             ledger = Ledger.read(sandbox.ledger())
         verdict = Judge(ledger, report, config, before).judge()
-        if not (ledger.breaks or course.was_stopped):
+        # Feeds that never broke have an entry too, once the judge has asked for them.
+        if not (any(ledger.breaks.values()) or course.was_stopped):
             verdict.problems.append("the connection was not broken, as it should have been")
         return report, verdict
 

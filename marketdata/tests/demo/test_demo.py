@@ -21,6 +21,7 @@ from marketdata.demo.database import make_operator, make_tenants, prepare_databa
 from marketdata.demo.display import verdict_text
 from marketdata.demo.runner import Demo
 from marketdata.demo.sabotage import sabotaged_writer
+from marketdata.demo.sandbox_process import SandboxProcess
 from marketdata.demo.tables import TABLES, Table
 from marketdata.exits import ConfigurationError
 from marketdata.management.commands.demo import seconds_from
@@ -72,6 +73,14 @@ def test_one_row_in_ten_thousand_that_a_writer_spoils_turns_the_verdict_red(way,
     assert getattr(verdict, kind) == 1
     assert not verdict.is_green
     assert "NOT what was sent" in verdict_text(verdict)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_demo_whose_connection_did_not_break_proves_nothing(monkeypatch):
+    monkeypatch.setattr(SandboxProcess, "break_connections", lambda self, how: None)
+    _, verdict = demo(accounts=()).run(threading.Event(), lambda service: None)
+    assert verdict.problems == ["the connection was not broken, as it should have been"]
+    assert not verdict.is_green
 
 
 def test_the_command_ends_with_one_json_line_and_exit_code_zero(tmp_path):
