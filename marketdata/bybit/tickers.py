@@ -3,7 +3,9 @@
 Rules of the merge:
 1. A snapshot replaces the state; what it leaves out is unknown. A delta changes what it names.
    A transport that merges by itself sends snapshots only, and the same rule holds.
-2. A frame whose `cs` is lower than the state's is older: it changes nothing, yields nothing.
+2. A frame whose `cs` is lower than the state's and whose `ts` is not later is older: it changes
+   nothing, yields nothing. With a later `ts` it is taken, and its `cs` counts from then on: the
+   exchange counts anew, or a `cs` was wrong, which must not silence the symbol from then on.
 3. A frame whose type, object or symbol cannot be read changes nothing and is refused.
 4. Any other frame is merged as far as it can be read. A field that cannot is forgotten, unknown
    until it comes again, because its old value is known to be out of date; the frame is refused.
@@ -57,13 +59,26 @@ FIELDS: Final = (LAST_PRICE, *NUMBERS, NEXT_FUNDING_TIME)
 class _State:
     """What is known of one symbol: the texts as they came, and what they mean."""
 
-    __slots__ = ("cs", "numbers", "texts", "times")
+    __slots__ = ("at", "cs", "numbers", "texts", "times")
 
     def __init__(self) -> None:
         self.cs: int | None = None
+        self.at: datetime | None = None
         self.texts: dict[str, str] = {}
         self.numbers: dict[str, Decimal | None] = {}
         self.times: dict[str, datetime | None] = {}
+
+    def is_after(self, cs: int | None, at: datetime | None) -> bool:
+        """Whether a frame of this sequence and time is older."""
+        if cs is None or self.cs is None or cs >= self.cs:
+            return False
+        return at is None or self.at is None or at <= self.at
+
+    def advance(self, cs: int | None, at: datetime | None) -> None:
+        """Note a frame that is taken."""
+        self.cs = self.cs if cs is None else cs
+        if at is not None and (self.at is None or at > self.at):
+            self.at = at
 
     def forget(self, field: str) -> None:
         self.texts.pop(field, None)
@@ -95,18 +110,19 @@ class TickerBook:
         if state is None and not is_snapshot:
             raise malformed("type", "is delta before any snapshot")
         faults: list[MalformedMessage] = []
+        faults_of_time: list[MalformedMessage] = []
 
         sequence = _sequence(frame, faults)
-        if state is not None and _is_older(sequence, state.cs):
+        exchange_ts = _exchange_ts(frame, received_at, faults_of_time)
+        if state is not None and state.is_after(sequence, exchange_ts):
             return None
         if is_snapshot:
             # The old state lends its parsed values: most fields of a merged frame are unchanged.
             state = self._states[symbol] = _restarted(state, data)
         assert state is not None  # noqa: S101 - a delta without a state was refused above
-        if sequence is not None:
-            state.cs = sequence
+        state.advance(sequence, exchange_ts)
         self._merge(state, data, received_at, faults)
-        exchange_ts = _exchange_ts(frame, received_at, faults)
+        faults += faults_of_time
         if faults or exchange_ts is None:
             raise faults[0]
         return _record(symbol, state, exchange_ts, received_at)
@@ -170,10 +186,6 @@ def _sequence(frame: Mapping[str, Any], faults: list[MalformedMessage]) -> int |
     except MalformedMessage as fault:
         faults.append(fault)
         return None
-
-
-def _is_older(sequence: int | None, last: int | None) -> bool:
-    return sequence is not None and last is not None and sequence < last
 
 
 def _restarted(state: _State | None, data: Mapping[str, Any]) -> _State:

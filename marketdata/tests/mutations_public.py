@@ -147,6 +147,7 @@ class Oracle:
         self.digits = digits
         self.known: dict[str, dict[str, Any]] = {}
         self.sequence: dict[str, int] = {}
+        self.latest: dict[str, datetime] = {}
 
     def trades(self, message: Any, received_at: datetime) -> list[TradeRecord | None]:
         """A record for each sound row, None for each that is not."""
@@ -200,10 +201,15 @@ class Oracle:
         if kind not in ("snapshot", "delta") or (kind == "delta" and symbol not in self.known):
             raise Unreadable
         sequence = read_int(message.get("cs"))
+        at = read_time(message.get("ts"), received_at, 60_000)
+        latest = self.latest.get(symbol, at)
         if sequence is not None:
-            if symbol in self.known and sequence < self.sequence.get(symbol, sequence):
+            is_lower = symbol in self.known and sequence < self.sequence.get(symbol, sequence)
+            if is_lower and not (at and latest and at > latest):
                 raise Old
             self.sequence[symbol] = sequence
+        if at and latest:
+            self.latest[symbol] = max(at, latest)
         state = self.known[symbol] = {} if kind == "snapshot" else dict(self.known[symbol])
         sound = sequence is not None or "cs" not in message
         for name in TICKER_FIELDS:
@@ -216,7 +222,6 @@ class Oracle:
                     sound = False
                 else:
                     state[name] = value
-        at = read_time(message.get("ts"), received_at, 60_000)
         if not sound or at is None or "lastPrice" not in state:
             raise Unreadable
         values: list[Any] = [state.get(name) for name in TICKER_NUMBERS]
@@ -253,6 +258,7 @@ class Campaign(MutationCampaign):
             self.normalizer.reset_tickers([symbol])
             self.oracle.known.pop(symbol, None)
             self.oracle.sequence.pop(symbol, None)
+            self.oracle.latest.pop(symbol, None)
             if self.rng.random() < 0.7:
                 self.generator.forget(symbol)
 

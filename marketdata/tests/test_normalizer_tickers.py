@@ -88,6 +88,47 @@ def test_an_older_frame_changes_nothing_and_yields_nothing(started):
     assert read(started, delta(814547789570)).last_price == 3
 
 
+HIGHEST = 2**63 - 1
+
+
+def later(message, milliseconds):
+    return message | {"ts": message["ts"] + milliseconds}
+
+
+def test_a_sequence_that_is_far_too_high_silences_nothing(started):
+    read(started, later(delta(HIGHEST, lastPrice="2"), 1))
+    assert read(started, later(delta(814547789570, bid1Price="1.5"), 2)).bid1_price == Decimal(
+        "1.5"
+    )
+    record = read(started, later(delta(814547789571, lastPrice="3"), 3))
+    assert (record.last_price, record.bid1_price) == (3, Decimal("1.5"))
+
+
+def test_after_a_sequence_that_is_far_too_high_older_frames_are_known_by_their_time(started):
+    read(started, later(delta(HIGHEST, lastPrice="2"), 1))
+    assert read(started, later(delta(814547789570, lastPrice="4"), 1)) is None
+    assert read(started, delta(814547789570, lastPrice="4")) is None
+    assert read(started, later(delta(HIGHEST), 1)).last_price == 2
+
+
+def test_an_older_frame_is_known_again_once_the_sequence_is_right(started):
+    read(started, later(delta(HIGHEST), 1))
+    read(started, later(delta(814547789570, lastPrice="3"), 2))
+    assert read(started, later(delta(814547789569, lastPrice="4"), 2)) is None
+
+
+def test_a_time_that_goes_back_with_a_rising_sequence_proves_nothing_later(started):
+    read(started, later(delta(814547789570, lastPrice="3"), 50))
+    read(started, later(delta(814547789571, lastPrice="5"), 10))
+    assert read(started, later(delta(814547789570, lastPrice="4"), 40)) is None
+
+
+@pytest.mark.parametrize("moment", [None, "1790134712100", 5, 2**62])
+def test_without_a_time_a_lower_sequence_is_older(started, moment):
+    read(started, delta(814547789570, lastPrice="3"))
+    assert read(started, delta(814547789569, lastPrice="4") | {"ts": moment}) is None
+
+
 def test_frames_of_one_sequence_are_merged_in_the_order_of_arrival(started):
     read(started, delta(lastPrice="2"))
     assert read(started, delta(lastPrice="3")).last_price == 3
