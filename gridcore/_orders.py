@@ -13,7 +13,7 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 
 from gridcore.errors import InvalidNumber, InvalidOrder
-from gridcore.instrument import ZERO, Scale, to_decimal
+from gridcore.instrument import ZERO, Scale, to_decimal, to_price
 from gridcore.intents import DIRECTIONS, SIDES
 
 Order = Mapping[str, Any]
@@ -54,12 +54,16 @@ class OrderReader:
 
     def read(self, given: Orders) -> Readings:
         """Return the readings by direction; the same object while the orders are the same."""
+        if not isinstance(given, Mapping):
+            raise InvalidOrder(f"limit_orders must be lists by direction, not {given!r}")
         for name in given:
             if name not in DIRECTIONS:
                 raise InvalidOrder(f"direction must be long or short, not {name!r}")
         return {name: self._read(name, given.get(name) or ()) for name in DIRECTIONS}
 
     def _read(self, direction: str, orders: Sequence[Order]) -> Reading:
+        if not isinstance(orders, Sequence):
+            raise InvalidOrder(f"the {direction} orders must be a list, not {orders!r}")
         try:
             facts = list(map(_facts_of, orders))
         except (KeyError, TypeError):
@@ -77,16 +81,15 @@ class OrderReader:
         return reading
 
     def _read_price(self, price: object, side: object, order_id: object) -> Ticks:
-        if side not in SIDES or not isinstance(order_id, str):
-            named = {"price": price, "side": side, "orderId": order_id}
+        named = {"price": price, "side": side, "orderId": order_id}
+        if side not in SIDES or not isinstance(order_id, str) or not order_id:
             raise InvalidOrder(f"resting order has no side or no orderId: {named!r}")
         known = self._ticks.get(price) if type(price) is str else None
         if known is not None:
             return known
         try:
-            ratio = Fraction(*self._scale.ratio(to_decimal(price)))
+            ratio = Fraction(*self._scale.ratio(to_price(price)))
         except InvalidNumber as error:
-            named = {"price": price, "side": side, "orderId": order_id}
             raise InvalidOrder(f"resting order has no price: {error}: {named!r}") from None
         ticks = ratio.numerator if ratio.denominator == 1 else ratio
         if len(self._ticks) >= MEMORY:

@@ -262,7 +262,7 @@ class GridEngine:
         readings = self._reader.read(orders)
         if self.last_close is None or not self.grid.grid:
             return None
-        plan, reach = self._planner.plan(), self._planner.reach(self.last_close)
+        plan = self._planner.plan()
         low, high = plan.low, plan.high
         if self._excess(readings) or not all(self._armed.values()):
             return None
@@ -272,11 +272,8 @@ class GridEngine:
             if comparison.cancels:
                 return None
             for wish in comparison.wishes:
-                if wish.intent.client_order_id in refused:
-                    continue
-                if wish.is_eligible(reach):
-                    return None
-                low, high = wish.narrow(low, high)
+                if wish.intent.client_order_id not in refused:
+                    low, high = wish.narrow(low, high)
         numerator, denominator = self.grid.scale.ratio(self.last_close)
         if not low * denominator <= numerator <= high * denominator:
             return None

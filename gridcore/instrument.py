@@ -29,6 +29,7 @@ from gridcore.errors import InvalidNumber
 logger = logging.getLogger(__name__)
 
 ZERO = Decimal(0)
+NOT_PLAIN = frozenset("_ \t\n\r\f\v")
 # No float is larger; beyond it "1E+999999999" would be a number of a billion digits.
 MAX_MAGNITUDE = 400
 # The decimal module's context for exact arithmetic: a sum, a product or a shift takes the digits
@@ -41,6 +42,9 @@ def parse_decimal(value: object) -> Decimal | None:
     if isinstance(value, Decimal):
         return value
     if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    # Decimal itself also reads "9_9", " 9 " and the digits of every script.
+    if isinstance(value, str) and not (value.isascii() and NOT_PLAIN.isdisjoint(value)):
         return None
     try:
         return Decimal(str(value))

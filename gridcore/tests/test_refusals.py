@@ -76,10 +76,28 @@ GOOD: dict[str, Any] = {"orderId": "1", "price": "99.0", "side": "Buy"}
 NO_ORDERS: list[Any] = [None, 1, "order", [], ()]
 NO_DIRECTIONS: list[Any] = ["Long", "both", "", None, 1]
 NO_FIELDS: dict[str, list[Any]] = {
-    # Any finite price may rest: one that no level has is a stray, and is cancelled.
-    "price": ["", "x", "NaN", "-inf", "1E+999999", "99,0", None, True, [], {}, b"99.0"],
+    "price": [
+        "",
+        "x",
+        "NaN",
+        "-inf",
+        "1E+999999",
+        "99,0",
+        "9_9.0",
+        " 99.0",
+        "٩٩",
+        "0",
+        "-5",
+        0,
+        -1.5,
+        None,
+        True,
+        [],
+        {},
+        b"99.0",
+    ],
     "side": ["buy", "SELL", "Wait", "", None, []],
-    "orderId": [None, 1, b"1", []],
+    "orderId": ["", None, 1, b"1", []],
 }
 NO_FIELDS["price"] += [D("NaN"), D("sNaN"), D("Infinity"), float("nan")]
 BAD_ORDERS: list[tuple[Any, tuple[str, ...]]] = [
@@ -97,8 +115,10 @@ BAD_ORDERS: list[tuple[Any, tuple[str, ...]]] = [
     *(({"long": [each]}, ("order", repr(each))) for each in NO_ORDERS),
     *(({name: []}, ("direction", repr(name))) for name in NO_DIRECTIONS),
     ({"long": "99.0"}, ("order", "'9'")),
-    ({"long": GOOD}, ("order", "'orderId'")),
-    ([GOOD], ("direction", "orderId")),
+    ({"long": GOOD}, ("long", "orderId")),
+    ({"short": 5}, ("short", "5")),
+    ([GOOD], ("limit_orders", "orderId")),
+    (5, ("limit_orders", "5")),
 ]
 
 
