@@ -1,0 +1,248 @@
+"""The import of daily trade archives: stores what is missing, compares what is there.
+
+Each file is read twice: `check` reads it to its end before anything is stored, the importer
+then takes it in batches, so that memory stays flat. Rows go through capture's own writer. A row
+whose trade is stored already, near its time, is held against it; the others are stored with the
+archive's time. What the file proves complete is vouched for, and closes gaps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from uuid import UUID
+
+from django.db import models, transaction
+
+from marketdata.bybit.records import Reject
+from marketdata.capture.books import Books
+from marketdata.capture.public_writers import TradeWriter
+from marketdata.capture.startup import exact_digits
+from marketdata.coverage.archive_format import (
+    DAY,
+    Archive,
+    ArchiveReader,
+    BadRow,
+    Batch,
+    Moved,
+)
+from marketdata.coverage.archive_gaps import claimed_span, judge_gap, minute_of, without_minutes
+from marketdata.coverage.archive_matches import Matcher, Stored
+from marketdata.coverage.gap_rows import Span, unfinished_gaps
+from marketdata.models import CaptureGap, CoverageInterval, PublicTrade, Stream
+
+# How long the import may wait for the database.
+PATIENCE_SECONDS = 60.0
+TOPIC = "archive"
+
+
+class ChangedFile(Exception):
+    """The file was not the same when it was read again."""
+
+
+@dataclass
+class OnlyStored:
+    """The trades of the file's span that are stored and not in the file."""
+
+    count: int = 0
+    first: datetime | None = None
+    last: datetime | None = None
+
+    def add(self, at: datetime) -> None:
+        """Count one."""
+        self.count += 1
+        self.first = at if self.first is None else min(self.first, at)
+        self.last = at if self.last is None else max(self.last, at)
+
+
+@dataclass
+class ImportReport:
+    """What became of each row of a file, and of the gaps in its span.
+
+    rows = new + known + repeated + conflicts + bad; `known` rows are stored already, `repeated`
+    ones came before in the same file, `conflicts` are stored with another price, size or side.
+    """
+
+    archive: Archive
+    span: Span
+    new: int = 0
+    known: int = 0
+    repeated: int = 0
+    conflicts: int = 0
+    bad: int = 0
+    only_stored: OnlyStored = field(default_factory=OnlyStored)
+    vouched: list[Span] = field(default_factory=list)
+    gaps: list[CaptureGap] = field(default_factory=list)
+    # Minutes in which something is amiss, and whether something is amiss nobody knows when.
+    doubtful: set[datetime] = field(default_factory=set)
+    is_adrift: bool = False
+
+    @property
+    def is_accounted(self) -> bool:
+        """Whether every row of the file went somewhere."""
+        settled = self.new + self.known + self.repeated + self.conflicts + self.bad
+        return settled == self.archive.rows
+
+    def gaps_in(self, state: CaptureGap.State) -> int:
+        """How many of the gaps in the file's span have this state now."""
+        return sum(gap.state == state for gap in self.gaps)
+
+    def doubt(self, at: datetime | None) -> None:
+        """Vouch for nothing in the minute of `at`, or for nothing at all where it is unknown."""
+        if at is None:
+            self.is_adrift = True
+        else:
+            self.doubtful.add(minute_of(at))
+
+
+class ArchiveImporter:
+    """Imports archives that were checked; from one thread. A dry run stores nothing."""
+
+    def __init__(self, *, dry_run: bool = False) -> None:
+        self.books = Books()
+        self._dry_run = dry_run
+        self._writer = TradeWriter(
+            self.books.tally, self.books.quarantine, patience=PATIENCE_SECONDS
+        )
+
+    def run(self, archive: Archive, moved: Moved = lambda position: None) -> ImportReport:
+        """Compare, store, close gaps.
+
+        Raises ChangedFile when the file is another one than was checked; what was stored of it
+        stays, and proves nothing. Raises DatabaseUnavailable and Django's database errors.
+        """
+        began = datetime.now(UTC)
+        report = ImportReport(archive, claimed_span(archive, began))
+        matcher = Matcher(archive)
+        reader = ArchiveReader(archive.path, began, exact_digits(), moved)
+        for batch in reader:
+            self._take(report, matcher, batch)
+        if reader.lines.sha256 != archive.sha256:
+            raise ChangedFile(f"{archive.name} is another one than was checked")
+        matcher.only_stored(report.span, partial(_note_only_stored, report))
+        if not report.is_adrift:
+            report.vouched = without_minutes(report.span, report.doubtful)
+        self._close(report, began)
+        return report
+
+    def _take(self, report: ImportReport, matcher: Matcher, batch: Batch) -> None:
+        verdict = matcher.match(batch.records)
+        report.known += len(verdict.known)
+        report.repeated += len(verdict.repeated)
+        report.conflicts += len(verdict.conflicts)
+        report.bad += len(batch.bad)
+        rejects = [_unreadable(report.archive, row) for row in batch.bad]
+        for row in batch.bad:
+            report.doubt(row.at)
+        for position, stored in verdict.conflicts:
+            report.doubt(batch.records[position].exchange_ts)
+            rejects.append(_conflict(report.archive, batch, position, stored))
+        self._store(report, batch, verdict.new, rejects)
+
+    def _store(
+        self, report: ImportReport, batch: Batch, new: Sequence[int], rejects: Sequence[Reject]
+    ) -> None:
+        if self._dry_run:
+            report.new += len(new)
+            return
+        key = self._writer.key()
+        for reject in rejects:
+            self.books.quarantine.add(key, reject)
+        before = self.books.tally.snapshot().get(key, {})
+        self._writer.write([batch.records[position] for position in new])
+        self._writer.flush()
+        after = self.books.tally.snapshot().get(key, {})
+
+        def grown(column: str) -> int:
+            return int(after.get(column, 0)) - int(before.get(column, 0))
+
+        report.new += grown("stored")
+        # Capture may have stored it since it was looked for.
+        report.known += grown("duplicate")
+        if refused := grown("quarantined"):
+            report.conflicts += refused
+            report.doubt(None)
+        self.books.persist()
+
+    def _close(self, report: ImportReport, began: datetime) -> None:
+        """Vouch and judge the gaps, in one transaction."""
+        archive, symbol = report.archive, report.archive.symbol
+
+        def rows_added(gap: CaptureGap) -> int:
+            span = Span(archive.day, archive.day + DAY).within(gap.started_at, gap.ended_at)
+            trades = PublicTrade.objects.filter(symbol=symbol, local_ts=began)
+            return trades.filter(exchange_ts__range=(span.start, span.end)).count()
+
+        with transaction.atomic():
+            if not self._dry_run:
+                for span in report.vouched:
+                    _vouch(
+                        Stream.TRADES, symbol, None, span.start, span.end,
+                        CoverageInterval.Source.ARCHIVE,
+                    )  # fmt: skip
+            for found in unfinished_gaps(report.span, stream=Stream.TRADES, symbol=symbol):
+                gap = judge_gap(
+                    found.pk, archive, report.vouched, rows_added, dry_run=self._dry_run
+                )
+                if gap is not None:
+                    report.gaps.append(gap)
+
+
+def _note_only_stored(report: ImportReport, at: datetime) -> None:
+    report.only_stored.add(at)
+    report.doubt(at)
+
+
+def _unreadable(archive: Archive, row: BadRow) -> Reject:
+    where = f"{archive.name}:{row.line}"
+    return Reject(f"{TOPIC}.{archive.symbol}", row.reason, f"{where}: {row.text}")
+
+
+def _conflict(archive: Archive, batch: Batch, position: int, stored: Stored) -> Reject:
+    record = batch.records[position]
+    theirs, ours = (record.side, record.price, record.size), stored[2:]
+    names = [
+        name
+        for name, left, right in zip(("side", "price", "size"), theirs, ours, strict=True)
+        if left != right
+    ]
+    return Reject(
+        f"{TOPIC}.{archive.symbol}",
+        f"conflict: the trade is stored with another {' and '.join(names)}",
+        f"{archive.name}:{batch.lines[position]}: {record.trade_id} at "
+        f"{record.exchange_ts.isoformat()}: {_figures(theirs)}; stored at "
+        f"{stored.exchange_ts.isoformat()}: {_figures(ours)}",
+    )
+
+
+def _figures(figures: Sequence[object]) -> str:
+    side, price, size = figures
+    return f"{side} {size} at {price}"
+
+
+def _vouch(
+    stream: Stream,
+    symbol: str,
+    account_id: UUID | None,
+    start: datetime,
+    end: datetime,
+    source: CoverageInterval.Source,
+) -> None:
+    """Say that a stream is complete from `start` to `end`; intervals that touch become one."""
+    of = CoverageInterval.objects.filter(stream=stream, symbol=symbol, account=account_id)
+    for other in of.exclude(source=source).order_by("started_at"):
+        # Two intervals may not begin together: the other source's word is as good.
+        if other.started_at == start:
+            if other.ended_at is None or other.ended_at >= end:
+                return
+            start = other.ended_at
+    touching = of.filter(source=source, started_at__lte=end, ended_at__gte=start)
+    bounds = touching.aggregate(first=models.Min("started_at"), last=models.Max("ended_at"))
+    start, end = min(start, bounds["first"] or start), max(end, bounds["last"] or end)
+    touching.delete()
+    CoverageInterval.objects.create(
+        stream=stream, symbol=symbol, account_id=account_id, started_at=start, ended_at=end,
+        source=source,
+    )  # fmt: skip

@@ -1,0 +1,137 @@
+"""What an archive proves: the spans that it vouches for, and what that leaves of the gaps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, timedelta
+
+from django.db import transaction
+
+from marketdata.coverage.archive_format import DAY, ROUNDING, Archive
+from marketdata.coverage.gap_rows import Span, hull
+from marketdata.models import CaptureGap, CoverageInterval
+
+MINUTE = timedelta(minutes=1)
+# Where a gap row keeps what archives have proven of it, by the digest of the file.
+EVIDENCE = "archives"
+
+
+def minute_of(at: datetime) -> datetime:
+    """The minute that a time lies in."""
+    return at.replace(second=0, microsecond=0)
+
+
+def claimed_span(archive: Archive, now: datetime) -> Span:
+    """The span whose trades the file claims to hold, from its start to before its end.
+
+    Its day, if that is over. The day that goes on, it holds up to its last row. A plain file has
+    no checksum, so that nobody sees that it was cut between two lines: it speaks for the time
+    between its first and last row.
+    """
+    blur = ROUNDING if archive.whole_seconds else timedelta(0)
+    first, last = archive.first + blur, archive.last - blur
+    start = archive.day if archive.is_gzip else first
+    end = archive.day + DAY
+    return Span(start, end if archive.is_gzip and end <= now else max(start, last))
+
+
+def without_minutes(span: Span, doubtful: Iterable[datetime]) -> list[Span]:
+    """What is left of `span` when minutes are taken out of it."""
+    left, start = [], span.start
+    for minute in sorted(set(doubtful)):
+        if minute > start:
+            left.append(Span(start, min(minute, span.end)))
+        start = max(start, minute + MINUTE)
+    if start < span.end:
+        left.append(Span(start, span.end))
+    return [piece for piece in left if piece.start < piece.end]
+
+
+def missing_of(whole: Span, known: Iterable[Span]) -> Span | None:
+    """The span from the first to the last moment of `whole` that is in none of `known`."""
+    left, at = [], whole.start
+    pieces = sorted(_clipped(whole, known), key=lambda span: span.start)
+    if not pieces:
+        return whole
+    for piece in pieces:
+        if piece.start > at:
+            left.append(Span(at, piece.start))
+        at = max(at, piece.end)
+    if at < whole.end:
+        left.append(Span(at, whole.end))
+    return hull(left)
+
+
+def judge_gap(
+    pk: int,
+    archive: Archive,
+    proven: Sequence[Span],
+    rows_added: Callable[[CaptureGap], int],
+    *,
+    dry_run: bool,
+) -> CaptureGap | None:
+    """Write down what an archive proves of a gap: it is filled, or shrinks to what is left.
+
+    What other archives have proven of it before counts as well, so that a gap of several days
+    closes in whatever order their files come. A gap without an end is capture's, and goes on.
+    Returns the gap as it is then, None if it is gone; a dry run writes nothing.
+    """
+    with transaction.atomic():
+        gap = CaptureGap.objects.select_for_update().filter(pk=pk).first()
+        if gap is None:
+            return None
+        gap.attempts += 1
+        added = rows_added(gap)
+        gap.rows_added += added
+        if gap.ended_at is not None:
+            whole = Span(gap.started_at, gap.ended_at)
+            _note(gap, archive, _clipped(whole, proven), added)
+            _shrink(gap, whole, missing_of(whole, _proven_so_far(gap)))
+        if not dry_run:
+            gap.save(
+                update_fields=[
+                    "attempts", "rows_added", "source", "state", "started_at", "ended_at",
+                    "evidence", "updated_at",
+                ]
+            )  # fmt: skip
+    return gap
+
+
+def _note(gap: CaptureGap, archive: Archive, proven: Sequence[Span], added: int) -> None:
+    archives = dict(gap.evidence.get(EVIDENCE, {}))
+    before = archives.get(archive.sha256, {})
+    archives[archive.sha256] = {
+        "file": archive.name,
+        "rows_added": before.get("rows_added", 0) + added,
+        "complete": [[span.start.isoformat(), span.end.isoformat()] for span in proven],
+    }
+    gap.evidence = {**gap.evidence, EVIDENCE: archives}
+
+
+def _proven_so_far(gap: CaptureGap) -> list[Span]:
+    return [
+        Span(datetime.fromisoformat(start), datetime.fromisoformat(end))
+        for archive in gap.evidence[EVIDENCE].values()
+        for start, end in archive["complete"]
+    ]
+
+
+def _shrink(gap: CaptureGap, whole: Span, missing: Span | None) -> None:
+    if missing is None:
+        gap.state, gap.source = CaptureGap.State.FILLED, CoverageInterval.Source.ARCHIVE
+        return
+    if not _proven_so_far(gap):
+        return
+    gap.state, gap.source = CaptureGap.State.PARTIAL, CoverageInterval.Source.ARCHIVE
+    if missing != whole:
+        first = {"started_at": whole.start.isoformat(), "ended_at": whole.end.isoformat()}
+        gap.evidence = {"first": first, **gap.evidence}
+        gap.started_at, gap.ended_at = missing.start, missing.end
+
+
+def _clipped(whole: Span, spans: Iterable[Span]) -> list[Span]:
+    """The parts of `spans` that lie in `whole`."""
+    parts = [span.within(whole.start, whole.end) for span in spans]
+    # A gap may be a moment; a part of a longer one may not.
+    is_moment = whole.start == whole.end
+    return [part for part in parts if part.start < part.end or (is_moment and part == whole)]

@@ -1,0 +1,253 @@
+"""What an archive proves of the gaps in its span."""
+
+from __future__ import annotations
+
+import itertools
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from marketdata.coverage.archive import ArchiveImporter
+from marketdata.coverage.archive_gaps import claimed_span, missing_of, without_minutes
+from marketdata.coverage.gap_rows import Span
+from marketdata.models import CaptureGap, CoverageInterval, PublicTrade
+from marketdata.tests.coverage.archive_files import (
+    DAY,
+    at,
+    checked,
+    day_of,
+    row,
+    stored,
+    text_of,
+    write,
+)
+
+LATER = DAY + timedelta(days=30)
+moments = st.integers(0, 600).map(lambda seconds: at(1, seconds=seconds))
+spans = st.tuples(moments, moments).map(lambda pair: Span(min(pair), max(pair)))
+
+
+@pytest.fixture
+def archive(tmp_path):
+    """A function that writes rows to a file and reads it; the archive."""
+
+    def make(rows, name="BTCUSDT2026-01-02.csv.gz", *, plain=False):
+        return checked(write(tmp_path / name, text_of(rows), plain=plain))
+
+    return make
+
+
+def gap(start, end, **changes):
+    values = {
+        "stream": "trades", "symbol": "BTCUSDT", "started_at": start, "ended_at": end,
+        "reason": "lost", "evidence": {"outages": 1},
+    }  # fmt: skip
+    return CaptureGap.objects.create(**(values | changes))
+
+
+def state(of):
+    of.refresh_from_db()
+    return of.state, of.started_at, of.ended_at
+
+
+class TestClaims:
+    """Which span a file speaks for."""
+
+    def test_a_day_that_is_over_is_claimed_whole(self, archive):
+        assert claimed_span(archive(day_of(9)), LATER) == Span(at(0), at(24))
+
+    def test_a_day_that_goes_on_is_claimed_up_to_the_last_row(self, archive):
+        claimed = claimed_span(archive(day_of(10)), at(23))
+        assert claimed == Span(at(0), at(seconds=601))
+
+    def test_a_plain_file_claims_what_lies_between_its_rows(self, archive):
+        claimed = claimed_span(archive(day_of(10), plain=True), LATER)
+        assert claimed == Span(at(seconds=60.1), at(seconds=601))
+
+    def test_whole_seconds_may_be_a_second_off(self, archive):
+        rows = [row(at(hour), hour, timestamp=str(int(at(hour).timestamp()))) for hour in (1, 2)]
+        claimed = claimed_span(archive(rows, plain=True), LATER)
+        assert claimed == Span(at(1, seconds=1), at(2, seconds=-1))
+        assert claimed_span(archive(rows[:1], plain=True), LATER).start == at(1, seconds=1)
+
+
+class TestSpans:
+    """Spans without minutes, and what is left of a gap."""
+
+    @pytest.mark.parametrize(
+        ("minutes", "left"),
+        [
+            ([], [(0, 60)]),
+            ([10], [(0, 10), (11, 60)]),
+            ([0, 59], [(1, 59)]),
+            ([10, 11, 10], [(0, 10), (12, 60)]),
+            (range(60), []),
+            ([-5, 70], [(0, 60)]),
+        ],
+    )
+    def test_minutes_are_taken_out(self, minutes, left):
+        whole = Span(at(1), at(2))
+        doubtful = [at(1, minutes=minute) for minute in minutes]
+        expected = [Span(at(1, minutes=start), at(1, minutes=end)) for start, end in left]
+        assert without_minutes(whole, doubtful) == expected
+
+    @given(whole=spans, known=st.lists(spans, max_size=4))
+    def test_what_is_missing_is_known_nowhere_at_its_ends(self, whole, known):
+        missing = missing_of(whole, known)
+        half = timedelta(milliseconds=500)
+
+        def is_known(moment):
+            return any(span.start <= moment <= span.end for span in known)
+
+        seconds = int((whole.end - whole.start).total_seconds())
+        dark = [
+            at for n in range(seconds)
+            if not is_known(at := whole.start + timedelta(seconds=n) + half)
+        ]  # fmt: skip
+        if seconds and missing is not None:
+            assert (missing.start, missing.end) == (dark[0] - half, dark[-1] + half)
+        elif seconds:
+            assert not dark
+        else:
+            assert (missing is None) == is_known(whole.start)
+
+
+@pytest.mark.django_db
+class TestGaps:
+    """Gaps are filled, or shrink to what is left."""
+
+    def test_a_gap_within_the_file_is_filled_and_says_by_what(self, archive):
+        file = archive(day_of(100))
+        held = gap(at(minutes=10), at(minutes=20))
+        ArchiveImporter().run(file)
+        assert state(held) == ("filled", at(minutes=10), at(minutes=20))
+        assert (held.source, held.rows_added, held.attempts) == ("archive", 10, 1)
+        assert held.evidence == {
+            "outages": 1,
+            "archives": {
+                file.sha256: {
+                    "file": "BTCUSDT2026-01-02.csv.gz",
+                    "rows_added": 10,
+                    "complete": [[at(minutes=10).isoformat(), at(minutes=20).isoformat()]],
+                }
+            },
+        }
+
+    def test_a_gap_that_reaches_beyond_stays_with_its_true_bounds(self, archive):
+        before, after = gap(at(-1), at(1)), gap(at(23), at(25), state="partial")
+        report = ArchiveImporter().run(archive(day_of(100)))
+        assert state(before) == ("partial", at(-1), at(0))
+        assert state(after) == ("partial", at(24), at(25))
+        assert before.evidence["first"] == {
+            "started_at": at(-1).isoformat(), "ended_at": at(1).isoformat(),
+        }  # fmt: skip
+        assert before.rows_added == 59
+        assert (report.gaps_in("filled"), report.gaps_in("partial")) == (0, 2)
+
+    @pytest.mark.parametrize("order", list(itertools.permutations(range(4))))
+    def test_a_gap_of_days_closes_in_whatever_order_its_files_come(self, archive, order):
+        held = gap(at(12), at(24 * 3 + 12))
+        days = [DAY + timedelta(days=number) for number in range(4)]
+        for number in order:
+            ArchiveImporter().run(archive(day_of(9, days[number]), f"{number}.csv.gz"))
+            assert held.state in ("open", "partial")
+            held.refresh_from_db()
+        assert (held.state, held.attempts) == ("filled", 4)
+        interval = CoverageInterval.objects.get()
+        assert (interval.started_at, interval.ended_at) == (at(0), at(96))
+
+    def test_the_minutes_in_which_stored_trades_are_missing_are_not_vouched_for(self, archive):
+        rows = day_of(100)
+        stored(row(at(minutes=30, seconds=12), 500))
+        around, within = gap(at(minutes=29), at(minutes=32)), gap(*(at(minutes=30.3),) * 2)
+        clear = gap(at(minutes=31), at(minutes=40))
+        report = ArchiveImporter().run(archive(rows))
+        assert report.vouched == [Span(at(0), at(0.5)), Span(at(minutes=31), at(24))]
+        assert state(around) == ("partial", at(minutes=30), at(minutes=31))
+        assert state(within) == ("open", at(minutes=30.3), at(minutes=30.3))
+        assert state(clear)[0] == "filled"
+
+    @pytest.mark.parametrize("amiss", ["conflict", "bad"])
+    def test_nor_are_those_with_a_conflict_or_a_bad_row(self, archive, amiss):
+        rows = day_of(100)
+        if amiss == "conflict":
+            stored(rows[29], price=1)
+        else:
+            rows[29]["size"] = "many"
+        held = gap(at(minutes=20), at(minutes=30.5))
+        ArchiveImporter().run(archive(rows))
+        assert state(held) == ("partial", at(minutes=30), at(minutes=30.5))
+
+    def test_a_bad_row_of_unknown_time_leaves_nothing_vouched_for(self, archive):
+        held = gap(at(minutes=20), at(minutes=30))
+        report = ArchiveImporter().run(archive([*day_of(100), row(at(9), 1, timestamp="?")]))
+        assert state(held) == ("open", at(minutes=20), at(minutes=30))
+        assert (report.vouched, report.new, held.attempts) == ([], 100, 1)
+        assert not CoverageInterval.objects.exists()
+
+    def test_a_gap_that_lasts_is_left_to_capture(self, archive):
+        held = gap(at(minutes=20), None)
+        ArchiveImporter().run(archive(day_of(100)))
+        assert state(held) == ("open", at(minutes=20), None)
+        assert (held.attempts, held.rows_added) == (1, 81)
+
+    def test_other_gaps_are_left_alone(self, archive):
+        start, end = at(minutes=10), at(minutes=20)
+        others = [
+            gap(start, end, symbol="ETHUSDT"), gap(start, end, stream="tickers"),
+            gap(start, end, state="unfillable"), gap(start, end, state="filled"),
+            gap(at(25), at(26)),
+        ]  # fmt: skip
+        ArchiveImporter().run(archive(day_of(100)))
+        for other in others:
+            before = other.state
+            assert state(other)[0] == before
+            assert other.attempts == 0
+
+    def test_a_file_that_ends_where_a_gap_begins_proves_nothing_of_it(self, archive):
+        held = gap(at(24), at(25))
+        ArchiveImporter().run(archive(day_of(100)))
+        assert state(held) == ("open", at(24), at(25))
+
+    def test_a_second_import_adds_no_evidence_and_no_interval(self, archive):
+        file = archive(day_of(100))
+        held = gap(at(-1), at(1))
+        for _ in range(2):
+            ArchiveImporter().run(file)
+        held.refresh_from_db()
+        assert list(held.evidence["archives"]) == [file.sha256]
+        assert (held.rows_added, CoverageInterval.objects.count()) == (59, 1)
+
+    def test_a_dry_run_says_what_would_become_of_a_gap(self, archive):
+        held = gap(at(minutes=10), at(minutes=20))
+        report = ArchiveImporter(dry_run=True).run(archive(day_of(100)))
+        assert report.gaps_in("filled") == 1
+        assert state(held) == ("open", at(minutes=10), at(minutes=20))
+        assert (held.attempts, PublicTrade.objects.count()) == (0, 0)
+
+
+@pytest.mark.django_db
+class TestIntervals:
+    """What is vouched for beside what is vouched for already."""
+
+    def live(self, start, end):
+        return CoverageInterval.objects.create(
+            stream="trades", symbol="BTCUSDT", started_at=start, ended_at=end, source="live"
+        )
+
+    def of_archives(self):
+        rows = CoverageInterval.objects.filter(source="archive")
+        return list(rows.values_list("started_at", "ended_at"))
+
+    @pytest.mark.parametrize(
+        ("hours", "expected"), [((0, 5), [(5, 24)]), ((0, None), []), ((3, 4), [(0, 24)])]
+    )
+    def test_an_interval_of_another_source_stays(self, archive, hours, expected):
+        start, end = (None if hour is None else at(hour) for hour in hours)
+        live = self.live(start, end)
+        ArchiveImporter().run(archive(day_of(100)))
+        live.refresh_from_db()
+        assert (live.started_at, live.ended_at, live.source) == (start, end, "live")
+        assert self.of_archives() == [(at(first), at(last)) for first, last in expected]
