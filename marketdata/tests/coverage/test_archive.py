@@ -10,6 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from marketdata.bybit.records import TradeRecord
+from marketdata.capture.books import Books
+from marketdata.capture.public_writers import TradeWriter
 from marketdata.coverage import archive_lines
 from marketdata.coverage.archive import ArchiveImporter, ChangedFile
 from marketdata.coverage.archive_matches import Seen
@@ -200,6 +203,36 @@ class TestMatching:
         stored(line, symbol="ETHUSDT")
         report = imported([line])
         assert (report.new, report.only_stored.count) == (1, 0)
+
+
+class TestAfterwards:
+    """A trade that capture or reconciliation brings after the import."""
+
+    def bring(self, line, **changes):
+        record = TradeRecord(
+            "BTCUSDT", at(5, milliseconds=123), at(30), line["trdMatchID"], line["side"],
+            Decimal(line["price"]), Decimal(line["size"]), False, False, 4711,
+        )  # fmt: skip
+        books = Books()
+        writer = TradeWriter(books.tally, books.quarantine)
+        writer.write([record._replace(**changes)])
+        writer.flush()
+        return books.tally.snapshot()[writer.key()]
+
+    @pytest.mark.parametrize("fraction", ["1230", "1234", "1239"])
+    def test_it_is_a_duplicate_where_the_millisecond_is_the_same(self, imported, fraction):
+        line = row(at(5), 1, timestamp=f"{int(at(5).timestamp())}.{fraction}")
+        imported([line])
+        assert self.bring(line)["duplicate"] == 1
+        assert len(stored_ids()) == 1
+
+    def test_after_an_import_that_met_two_of_one_id_both_are_known(self, imported):
+        line = row(at(5), 1)
+        imported([line])
+        self.bring(line)
+        report = imported([line])
+        assert (report.known, report.new, report.only_stored.count) == (1, 0, 0)
+        assert len(stored_ids()) == 2
 
 
 class TestComparison:
