@@ -33,7 +33,7 @@ from marketdata.coverage.archive_matches import Matcher, Stored
 from marketdata.coverage.gap_rows import Span, unfinished_gaps
 from marketdata.models import CaptureGap, CoverageInterval, PublicTrade, Stream
 
-# How long the import may wait for the database.
+# How long a batch may wait for the database.
 PATIENCE_SECONDS = 60.0
 TOPIC = "archive"
 
@@ -103,9 +103,7 @@ class ArchiveImporter:
     def __init__(self, *, dry_run: bool = False) -> None:
         self.books = Books()
         self._dry_run = dry_run
-        self._writer = TradeWriter(
-            self.books.tally, self.books.quarantine, patience=PATIENCE_SECONDS
-        )
+        self._writer = TradeWriter(self.books.tally, self.books.quarantine)
 
     def run(self, archive: Archive, moved: Moved = lambda position: None) -> ImportReport:
         """Compare, store, close gaps.
@@ -151,6 +149,8 @@ class ArchiveImporter:
         for reject in rejects:
             self.books.quarantine.add(key, reject)
         before = self.books.tally.snapshot().get(key, {})
+        # A writer's patience counts from here: a long import may wait for each batch anew.
+        self._writer.request_stop(PATIENCE_SECONDS)
         self._writer.write([batch.records[position] for position in new])
         self._writer.flush()
         after = self.books.tally.snapshot().get(key, {})

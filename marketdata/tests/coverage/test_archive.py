@@ -7,12 +7,15 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from django.db import OperationalError, connection
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from marketdata.bybit.records import TradeRecord
 from marketdata.capture.books import Books
 from marketdata.capture.public_writers import TradeWriter
+from marketdata.capture.writers import DatabaseUnavailable
+from marketdata.coverage import archive as archive_module
 from marketdata.coverage import archive_lines
 from marketdata.coverage.archive import ArchiveImporter, ChangedFile
 from marketdata.coverage.archive_matches import Seen
@@ -306,3 +309,47 @@ class TestHonesty:
         with pytest.raises(ChangedFile):
             ArchiveImporter().run(archive)
         assert not CoverageInterval.objects.exists()
+
+
+class Refusing:
+    """Refuses to store trades while `is_away` says so of the number of the attempt."""
+
+    def __init__(self, is_away):
+        self.is_away, self.attempts = is_away, 0
+
+    def __call__(self, execute, sql, params, many, context):
+        if sql.startswith('INSERT INTO "public_trades"'):
+            self.attempts += 1
+            if self.is_away(self.attempts):
+                raise OperationalError("the database is locked")
+        return execute(sql, params, many, context)
+
+
+@pytest.mark.django_db(transaction=True)
+class TestDatabaseAway:
+    """The import waits for the database, and what it leaves is finished by the next one."""
+
+    @pytest.fixture(autouse=True)
+    def _small_batches(self, monkeypatch):
+        monkeypatch.setattr(archive_lines, "BATCH_ROWS", 20)
+
+    def test_each_batch_is_tried_again(self, path):
+        archive = checked(write(path, text_of(day_of(50))))
+        refusing = Refusing(lambda attempt: attempt % 2)
+        with connection.execute_wrapper(refusing):
+            report = ArchiveImporter().run(archive)
+        assert (report.new, refusing.attempts) == (50, 6)
+        assert report.is_accounted
+
+    def test_one_that_stays_away_ends_the_import(self, path, monkeypatch):
+        monkeypatch.setattr(archive_module, "PATIENCE_SECONDS", 0.0)
+        archive = checked(write(path, text_of(day_of(50))))
+        with (
+            connection.execute_wrapper(Refusing(lambda attempt: attempt > 1)),
+            pytest.raises(DatabaseUnavailable),
+        ):
+            ArchiveImporter().run(archive)
+        assert PublicTrade.objects.count() == 20
+        assert not CoverageInterval.objects.exists()
+        report = ArchiveImporter().run(archive)
+        assert (report.new, report.known) == (30, 20)
