@@ -100,7 +100,7 @@ def main() -> None:
         stored = PublicTrade.objects.count()
         if stored != arguments.rows or report.new + report.known != arguments.rows:
             raise SystemExit(f"{stored} rows stored of {arguments.rows}: the benchmark is void")
-    result["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    result["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
     print(f"peak {result['peak_mb']:.0f} MB")
     if arguments.json:
         print(json.dumps({connection.vendor: result}))
