@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 
+from marketdata.sandbox.faults.orders import FaultOrder
 from marketdata.sandbox.instruments import DEFAULT_SYMBOLS, instrument
 from marketdata.sandbox.private.accounts import SandboxAccount, check_distinct
 
@@ -20,7 +21,8 @@ class SandboxConfig:
     the market is replayed from those files instead. Empty `symbols` mean the usual three, or
     those of the recordings. `ledger` None means a temporary file that goes with the sandbox,
     `record` False no ledger at all. `paused` waits for `resume` before the market begins.
-    `accounts` are those that may use the private half. Port 0 lets the system choose.
+    `accounts` are those that may use the private half, `faults` are on from the beginning.
+    Port 0 lets the system choose.
     """
 
     symbols: tuple[str, ...] = ()
@@ -32,6 +34,7 @@ class SandboxConfig:
     record: bool = True
     paused: bool = False
     accounts: tuple[SandboxAccount, ...] = ()
+    faults: tuple[FaultOrder, ...] = ()
     host: str = "127.0.0.1"
     port: int = 0
 

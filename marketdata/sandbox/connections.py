@@ -10,6 +10,10 @@ import asyncio
 import contextlib
 import socket
 import struct
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
 
 from aiohttp import web
 
@@ -19,6 +23,19 @@ MAX_UNSENT_BYTES = 64 * 1024 * 1024
 END_SECONDS = 5.0
 CHANNELS = ("public", "private")
 LINGER_OFF = struct.pack("ii", 1, 0)
+PUT_OFF_SECONDS = 0.25
+RECENT_FRAMES = 100
+
+# What is told that a frame was handed to the transport; `resent=True` for one more time.
+Note = Callable[..., None]
+
+
+class Push(NamedTuple):
+    """A ready frame of a topic, and who is told when it goes."""
+
+    topic: str
+    data: bytes
+    note: Note
 
 
 class Connection:
@@ -47,31 +64,90 @@ class Connection:
         self._ws = ws
         self._pings: dict[bytes, asyncio.Future[None]] = {}
         self._ping_count = 0
+        # Who has frozen it, and what waits for the thaw; None for a frame that no one asks about.
+        self._frozen: set[int] = set()
+        self._held: list[tuple[bytes, Note | None]] = []
+        self._held_bytes = 0
+        self._put_off: Push | None = None
+        self._recent: deque[Push] = deque(maxlen=RECENT_FRAMES)
 
     @property
     def is_open(self) -> bool:
         """Whether a frame could still be sent."""
         return self.how == "client" and not self._transport.is_closing()
 
-    def send(self, data: bytes) -> bool:
+    def send(self, data: bytes, note: Note | None = None) -> bool:
         """Hand a ready frame to the transport; False when there is nobody to read it.
 
-        A reader that is too far behind is cut off.
+        While the connection is frozen it waits, and False is the answer, too. A reader that is
+        too far behind is cut off.
         """
         if not self.is_open:
             return False
-        self._transport.write(data)
-        if self._transport.get_write_buffer_size() > MAX_UNSENT_BYTES:
+        if self._frozen:
+            self._held.append((data, note))
+            self._held_bytes += len(data)
+        else:
+            self._transport.write(data)
+            if note is not None:
+                note()
+        if self._transport.get_write_buffer_size() + self._held_bytes > MAX_UNSENT_BYTES:
             self.how = "server"
             self._transport.abort()
-        return True
+        return not self._frozen
+
+    # --- what faults do ----------------------------------------------------------------------
+
+    def push(self, topic: str, data: bytes, note: Note) -> bool:
+        """Send a frame of a topic, and what was put off for it; frames of a topic keep order."""
+        if self._put_off is not None and self._put_off.topic == topic:
+            self.catch_up()
+        self._recent.append(Push(topic, data, note))
+        sent = self.send(data, note)
+        self.catch_up()
+        return sent
+
+    @property
+    def has_put_off(self) -> bool:
+        """Whether a frame waits for one of another topic."""
+        return self._put_off is not None
+
+    def put_off(self, topic: str, data: bytes, note: Note) -> None:
+        """Let the next frame of another topic go before this one, unless none comes soon."""
+        self._put_off = Push(topic, data, note)
+        asyncio.get_running_loop().call_later(PUT_OFF_SECONDS, self.catch_up)
+
+    def catch_up(self) -> None:
+        """Send what was put off."""
+        if self._put_off is not None:
+            push, self._put_off = self._put_off, None
+            self._recent.append(push)
+            self.send(push.data, push.note)
+
+    def replay(self, count: int, concerns: Callable[[str], bool]) -> int:
+        """Send the last frames of the topics that are meant once more; how many there were."""
+        again = [push for push in self._recent if concerns(push.topic)][-count:]
+        return sum(self.send(one.data, partial(one.note, resent=True)) for one in again)
+
+    def freeze(self, who: int) -> None:
+        """Say nothing until `who`, and everybody else that froze it, thaws it."""
+        self._frozen.add(who)
+
+    def thaw(self, who: int) -> None:
+        """Say all that was to be said."""
+        self._frozen.discard(who)
+        if not self._frozen:
+            held, self._held, self._held_bytes = self._held, [], 0
+            for data, note in held:
+                self.send(data, note)
 
     def ping(self) -> asyncio.Future[None]:
         """Send a protocol PING behind all that was sent; done when it is answered or too late."""
+        self.catch_up()
         self._ping_count += 1
         token = struct.pack("!Q", self._ping_count)
         answered = self._pings[token] = asyncio.get_running_loop().create_future()
-        if not self.send(frame(token, PING)):
+        if not (self.send(frame(token, PING)) or self._frozen):
             self.answered(token)
         return answered
 
@@ -89,12 +165,18 @@ class Connection:
         """Break the connection: `reset` (TCP RST), `close` (close frame) or `fin` (neither)."""
         if self.is_open:
             self.how = "reset" if how == "reset" else "server"
+            self._frozen.clear()
             await ENDINGS[how](self)
         try:
             await asyncio.wait_for(self.gone.wait(), END_SECONDS)
         except TimeoutError:
             self._transport.abort()
             await self.gone.wait()
+
+    def cut(self) -> None:
+        """Break the connection with a TCP RST, without waiting for the end."""
+        self.how = "reset"
+        self._cut()
 
     def finish(self) -> None:
         """The socket is gone: nobody need wait for it any longer."""
@@ -103,6 +185,9 @@ class Connection:
         self.gone.set()
 
     async def _reset(self) -> None:
+        self._cut()
+
+    def _cut(self) -> None:
         sock = self._transport.get_extra_info("socket")
         with contextlib.suppress(OSError):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_OFF)

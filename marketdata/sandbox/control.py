@@ -10,6 +10,10 @@
                                         it is refused; "action": "flood" (with "factor"), "calm"
                                         or "script" (with "steps")
     POST /sandbox/refuse {"seconds": 2}   handshakes get 502 for so long
+    POST /sandbox/fault {"name": "freeze", "seconds": 5}  switches a fault on: see `faults`
+    GET  /sandbox/fault                 faults that are on, and how often each has fired
+    DELETE /sandbox/fault               ends them; only those of a "name" or the one of a "number"
+    GET  /sandbox/faults/log            each firing: when, which, and what it hit
     GET  /sandbox/status                connections, topics, rows sent, market time
     GET  /sandbox/ledger                the ledger, as JSON lines
 
@@ -27,6 +31,8 @@ from aiohttp import web
 
 from marketdata.sandbox.connections import CHANNELS, ENDINGS
 from marketdata.sandbox.exchange import MAX_REFUSAL_SECONDS, DrainTimeout, Exchange
+from marketdata.sandbox.faults.acts import Acts
+from marketdata.sandbox.faults.switches import FaultSwitches
 from marketdata.sandbox.ledger import read_chunks
 from marketdata.sandbox.private.desk import FLOOD_FACTOR, Desks
 
@@ -47,10 +53,11 @@ class Control:
     """The /sandbox endpoints of an exchange; `status` adds what the feed has to say."""
 
     def __init__(
-        self, exchange: Exchange, desks: Desks, feed_status: Callable[[], dict[str, Any]]
+        self, exchange: Exchange, desks: Desks, acts: Acts, feed_status: Callable[[], Body]
     ) -> None:
         self._exchange = exchange
         self._desks = desks
+        self._faults = FaultSwitches(exchange.faults, acts)
         self._feed_status = feed_status
 
     def routes(self) -> list[web.RouteDef]:
@@ -63,9 +70,13 @@ class Control:
             "send": self.send,
             "refuse": self.refuse,
             "account": self.account,
+            "fault": self._faults.add,
         }
         return [
             *(web.post(f"/sandbox/{name}", _action(action)) for name, action in actions.items()),
+            web.delete("/sandbox/fault", _action(self._faults.end)),
+            web.get("/sandbox/fault", _action(self._faults.status)),
+            web.get("/sandbox/faults/log", _action(self._faults.log)),
             web.get("/sandbox/status", self.status),
             web.get("/sandbox/ledger", self.ledger),
             web.route("*", "/sandbox/{rest:.*}", self.not_found),

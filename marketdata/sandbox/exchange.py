@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
+from functools import partial
 from typing import Any
 
 import orjson
@@ -18,6 +19,8 @@ from aiohttp import web
 
 from marketdata.sandbox import wire
 from marketdata.sandbox.connections import Connection
+from marketdata.sandbox.faults import frames
+from marketdata.sandbox.faults.book import FaultBook
 from marketdata.sandbox.instruments import Instrument
 from marketdata.sandbox.ledger import Ledger
 from marketdata.sandbox.private.wire import ALL_TOPICS, Frame
@@ -57,6 +60,7 @@ class Exchange:
         private_topics: Iterable[str] = (),
         clock: Callable[[], int] = now_ms,
         ticker_clock: Callable[[], int] = now_ms,
+        seed: int = 1,
     ) -> None:
         self.instruments = {one.symbol: one for one in instruments}
         self.tickers = dict(tickers)
@@ -69,6 +73,7 @@ class Exchange:
         self.ledger = ledger
         self.clock = clock
         self.market_ms = clock
+        self.faults = FaultBook(seed=seed, ledger=ledger, clock=clock)
         self._ticker_clock = ticker_clock
         self.connections: dict[int, Connection] = {}
         self.sent: Counter[str] = Counter()
@@ -152,6 +157,11 @@ class Exchange:
             price = Decimal()
         return price if price.is_finite() and price > 0 else self.instruments[symbol].start_price
 
+    def check_account(self, account: str) -> None:
+        """Raise ValueError for an account that does not exist."""
+        if account not in self._accounts:
+            raise ValueError(f"There is no account {account!r}.")
+
     def has_any_reader(self) -> bool:
         """Whether somebody listens to anything."""
         return any(self._readers.values())
@@ -160,6 +170,7 @@ class Exchange:
 
     def publish_trades(self, symbol: str, rows: Sequence[Row]) -> None:
         """Send trades as one message, or as several of at most 1024."""
+        rows = frames.changed_trades(self.faults, symbol, rows)
         self.tapes[symbol].record(rows)
         topic = wire.trade_topic(symbol)
         readers = self._readers["", topic]
@@ -173,6 +184,7 @@ class Exchange:
     def publish_ticker(self, symbol: str, values: Mapping[str, str]) -> bool:
         """Send a delta to these values, if they are any news."""
         ticker, topic = self.tickers[symbol], wire.ticker_topic(symbol)
+        values = frames.changed_ticker(self.faults, symbol, values)
         delta = ticker.delta(values, self._ticker_clock())
         if delta is None:
             return False
@@ -292,7 +304,10 @@ class Exchange:
         kind, _, symbol = topic.partition(".")
         if kind == wire.TICKER_TOPIC:
             ticker = self.tickers[symbol]
-            message = wire.ticker_message(topic, **ticker.snapshot(self._ticker_clock()))
+            snapshot = ticker.snapshot(self._ticker_clock())
+            if delta := frames.first_delta(self.faults, topic, snapshot):
+                self._send_text([connection], topic, delta)
+            message = wire.ticker_message(topic, **snapshot)
             reader = {connection.number: connection}
             self._send(reader, topic, message, ts=ticker.ts, state=ticker.state)
 
@@ -309,8 +324,8 @@ class Exchange:
             self.ledger.write("made", topic=topic, ms=self.clock(), rows=rows)
 
     def _chosen(self, topic: str | None, account: str | None) -> list[Connection]:
-        if account is not None and account not in self._accounts:
-            raise ValueError(f"There is no account {account!r}.")
+        if account is not None:
+            self.check_account(account)
         if topic is None:
             everybody = self.connections.values()
             return [one for one in everybody if account in (None, one.account)]
@@ -332,13 +347,28 @@ class Exchange:
         **fields: Any,
     ) -> int:
         """Hand one message to all its readers, with a line in the ledger for each; to how many."""
+        for connection in list(readers.values()):
+            for text in frames.intruders(self.faults, topic, connection.account, message):
+                self._send_text([connection], topic, text)
         data, reached = wire.frame(message), 0
         for connection in readers.values():
-            if connection.send(data):
-                reached += 1
-                self.sent[topic] += count
-                self._record("sent", connection, topic=topic, **fields)
+            note = partial(self._note, connection, topic, count, fields)
+            reached += frames.deliver(self.faults, connection, topic, data, note=note)
         return reached
+
+    def _note(
+        self,
+        connection: Connection,
+        topic: str,
+        count: int,
+        fields: Mapping[str, Any],
+        *,
+        resent: bool = False,
+    ) -> None:
+        """Record that a frame was handed to the transport."""
+        self.sent[topic] += count
+        fields = {**fields, "resent": True} if resent else fields
+        self._record("sent", connection, topic=topic, **fields)
 
     def _send_text(self, readers: Iterable[Connection], topic: str | None, text: bytes) -> int:
         data, count = wire.frame(text), 0

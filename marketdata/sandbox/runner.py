@@ -14,6 +14,7 @@ from marketdata.sandbox import wire
 from marketdata.sandbox.config import SandboxConfig
 from marketdata.sandbox.connections import CHANNELS, ENDINGS
 from marketdata.sandbox.exchange import Exchange
+from marketdata.sandbox.faults.orders import read_order
 from marketdata.sandbox.feed import ReplayFeed
 from marketdata.sandbox.ledger import read_lines
 from marketdata.sandbox.private.accounts import SandboxAccount
@@ -275,6 +276,26 @@ class SandboxServer:
     def refuse(self, seconds: float) -> None:
         """Answer handshakes with 502 for so long; 0 ends it."""
         self._call(lambda exchange: exchange.refuse(seconds))
+
+    # --- faults ------------------------------------------------------------------------------
+
+    def fault(self, name: str, **values: Any) -> dict[str, Any]:
+        """Switch a fault on; its status. Raises ValueError for what there is not."""
+        order = read_order(name, values)
+        armed = self._wait(lambda _: self._sandbox.acts.order(order), CALL_SECONDS)
+        return armed.status()
+
+    def end_faults(self, name: str = "") -> int:
+        """Switch all faults off, or those of a name; how many were on."""
+        return self._wait(lambda _: self._sandbox.acts.clear(name), CALL_SECONDS)
+
+    def faults(self) -> dict[str, Any]:
+        """The faults that are on, and how often each has fired since the beginning."""
+        return self._call(lambda exchange: exchange.faults.status())
+
+    def fault_log(self) -> list[dict[str, Any]]:
+        """Each firing: when, which, and what it hit."""
+        return self._call(lambda exchange: list(exchange.faults.log))
 
     # --- the truth ---------------------------------------------------------------------------
 

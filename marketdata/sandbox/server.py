@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +15,10 @@ from aiohttp import web
 from marketdata.sandbox import instruments
 from marketdata.sandbox.config import SandboxConfig
 from marketdata.sandbox.control import Control
+from marketdata.sandbox.door import Door
 from marketdata.sandbox.exchange import Exchange, now_ms
+from marketdata.sandbox.faults.acts import Acts
+from marketdata.sandbox.faults.rest import RestFaults
 from marketdata.sandbox.feed import RandomFeed, ReplayFeed
 from marketdata.sandbox.instruments import Instrument
 from marketdata.sandbox.ledger import Ledger
@@ -61,10 +63,6 @@ class Address:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-class CannotListen(OSError):
-    """The port is taken or not ours; the message says so in a sentence."""
-
-
 class Sandbox:
     """An exchange with the feed that moves it. ValueError for recordings that cannot be read."""
 
@@ -78,6 +76,8 @@ class Sandbox:
         self.market = RandomMarket(listed, config.seed)
         self.exchange = self._exchange(listed, contents)
         self.desks = Desks(config.accounts, self.exchange, seed=config.seed)
+        self._door = Door(config.host, config.port)
+        self.acts = Acts(self.exchange, self.market, self._door)
         self.feed: RandomFeed | ReplayFeed
         if config.recordings:
             self.feed = ReplayFeed(
@@ -101,23 +101,17 @@ class Sandbox:
         )
         await runner.setup()
         try:
-            site = web.TCPSite(runner, self.config.host, self.config.port)
-            await self._start(site)
-            port: int = runner.addresses[0][1]
-            yield Address(host=self.config.host, port=port, ledger=self.exchange.ledger.path)
+            await self._door.lead_to(runner)
+            for order in self.config.faults:
+                await self.acts.order(order)
+            ledger = self.exchange.ledger.path
+            yield Address(host=self.config.host, port=self._door.port, ledger=ledger)
         finally:
+            await self.acts.clear()
             await self.exchange.shut()
             await runner.cleanup()
+            self._door.close()
             self.exchange.ledger.close()
-
-    async def _start(self, site: web.TCPSite) -> None:
-        try:
-            await site.start()
-        except OSError as exc:
-            reason = os.strerror(exc.errno or 0)
-            raise CannotListen(
-                f"Port {self.config.port} of {self.config.host} cannot be opened: {reason}."
-            ) from None
 
     async def _run_feeds(self) -> None:
         feeds = [asyncio.create_task(one.run()) for one in (self.feed, self.private_feed)]
@@ -148,6 +142,7 @@ class Sandbox:
             listed,
             tickers={one.symbol: self._ticker(one.symbol, contents) for one in listed},
             ledger=self._ledger(),
+            seed=self.config.seed,
             topics=contents.topics,
             accounts=[account.name for account in self.config.accounts],
             private_topics=contents.private_topics,
@@ -174,17 +169,24 @@ class Sandbox:
         return Ledger.at(self.config.ledger) if self.config.ledger else Ledger.temporary()
 
     def _app(self) -> web.Application:
-        app = web.Application()
+        faults = self.exchange.faults
+        app = web.Application(
+            middlewares=[RestFaults(faults, self.exchange.clock, self._account_of).answer]
+        )
         app.add_routes(
             [
                 web.get("/v5/public/linear", partial(serve_public, self.exchange)),
                 web.get("/v5/private", partial(serve_private, self.exchange, self.desks)),
                 *AccountEndpoints(self.exchange, self.desks).routes(),
                 *MarketEndpoints(self.exchange).routes(),
-                *Control(self.exchange, self.desks, self._feed_status).routes(),
+                *Control(self.exchange, self.desks, self.acts, self._feed_status).routes(),
             ]
         )
         return app
+
+    def _account_of(self, api_key: str) -> str:
+        desk = self.desks.of_key(api_key)
+        return desk.name if desk else ""
 
     def _feed_status(self) -> dict[str, Any]:
         if isinstance(self.feed, RandomFeed):

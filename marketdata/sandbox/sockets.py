@@ -15,6 +15,7 @@ from aiohttp import WSMsgType, web
 from marketdata.sandbox import wire
 from marketdata.sandbox.connections import Connection
 from marketdata.sandbox.exchange import Exchange
+from marketdata.sandbox.faults.frames import refused_topic
 from marketdata.sandbox.wire import Request
 
 # Clients may register a request only after it was sent; the exchange never answers faster.
@@ -37,7 +38,7 @@ async def converse(
     session_of: Callable[[Exchange, Connection], Session],
 ) -> web.StreamResponse:
     """One connection of a channel, from handshake to end."""
-    if exchange.is_refusing:
+    if exchange.is_refusing or exchange.faults.fires("handshake_502", channel=channel):
         return web.Response(status=502, text="Bad Gateway")
     ws = web.WebSocketResponse(
         autoping=False, compress=False, max_msg_size=MAX_REQUEST_BYTES, timeout=CLOSE_SECONDS
@@ -119,7 +120,7 @@ class Session:
         self._answer(request, "error:invalid op")
 
     def _subscribe(self, request: Request) -> None:
-        error = self._objection(request.args)
+        error = self._objection(request.args) or self._whim(request.args or [])
         if error or request.args is None:
             self._answer(request, error)
         else:
@@ -145,6 +146,11 @@ class Session:
             held.add(topic)
         # The limit is documented, the words of the refusal are not.
         return "error:args size too large" if sum(map(len, held)) > MAX_ARGS_CHARACTERS else ""
+
+    def _whim(self, args: list[str]) -> str:
+        """A fault's objection to what could be subscribed to."""
+        topic = refused_topic(self._exchange.faults, self._connection.account, args)
+        return f"error:handler not found,topic:{topic}" if topic else ""
 
     def _ack(self, request: Request, error: str = "") -> bytes:
         conn_id = self._connection.conn_id

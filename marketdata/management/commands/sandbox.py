@@ -11,6 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from marketdata.exits import ExitCode
 from marketdata.sandbox import Address, SandboxConfig, environment, read_accounts, serve
+from marketdata.sandbox.faults import parse_order, summary
 
 HELP = """\
 Run a Bybit V5 server on this machine: the public streams and the market endpoints, with trades
@@ -31,7 +32,14 @@ Also pause, resume, drain, send, refuse, account (POST), status and ledger (GET)
 every row that was sent, and every private row. The file of accounts is a JSON list of objects with
 name, api_key, api_secret and, if you like, rate (events a second), hedge_mode, refusal.
 A recording is JSON lines: {"ms": 1, "channel": "public", "frame": {...}}.
-Ctrl-C ends it. Exit codes: 0 ok, 1 the port is taken, 2 usage or a file that cannot be read."""
+Ctrl-C ends it. Exit codes: 0 ok, 1 the port is taken, 2 usage or a file that cannot be read.
+
+Faults, for --fault and for POST /sandbox/fault {"name": "freeze", "seconds": 5}; GET lists those
+that are on, DELETE ends them. docs/sandbox.md has their parameters.
+
+  manage.py sandbox --fault reset:every=20 --fault late:probability=0.1,delay=3
+
+""" + summary()
 
 
 class Command(BaseCommand):
@@ -64,6 +72,13 @@ class Command(BaseCommand):
             type=Path,
             metavar="FILE",
             help="accounts with their keys, JSON, chmod 600",
+        )
+        parser.add_argument(
+            "--fault",
+            action="append",
+            default=[],
+            metavar="NAME[:KEY=VALUE,…]",
+            help="a fault from the beginning on; repeatable; drawn from the seed",
         )
         parser.add_argument("--paused", action="store_true", help="begin with POST /sandbox/resume")
         parser.add_argument("--ledger", type=Path, metavar="FILE", help="a new file that stays")
@@ -128,4 +143,5 @@ def _config(options: dict[str, Any]) -> SandboxConfig:
         ledger=options["ledger"],
         record=not options["no_ledger"],
         accounts=read_accounts(options["accounts"]) if options["accounts"] else (),
+        faults=tuple(map(parse_order, options["fault"])),
     )

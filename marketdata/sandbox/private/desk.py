@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from marketdata.sandbox.exchange import Exchange
+from marketdata.sandbox.faults.frames import changed_frames
 from marketdata.sandbox.private.accounts import SandboxAccount, check_rate, check_refusal
 from marketdata.sandbox.private.history import Executions, Orders
 from marketdata.sandbox.private.story import Story
@@ -86,12 +87,13 @@ class Desk:
         self.publish(Frame(topic=topic, id=frame_id, creation_time=ms, rows=rows, resent=resent))
 
     def publish(self, frame: Frame) -> None:
-        """Put a frame's rows on the lists and send it."""
-        if frame.topic == EXECUTION and not frame.resent:
-            self.executions.add(frame.rows)
-        elif frame.topic == ORDER and not frame.resent:
-            self.orders.add(frame.rows)
-        self._exchange.publish_private(self.name, frame)
+        """Put a frame's rows on the lists and send it, as faults have it."""
+        for each in changed_frames(self._exchange.faults, self.name, frame):
+            if each.topic == EXECUTION and not each.resent:
+                self.executions.add(each.rows)
+            elif each.topic == ORDER and not each.resent:
+                self.orders.add(each.rows)
+            self._exchange.publish_private(self.name, each)
 
     def status(self) -> dict[str, Any]:
         """What is going on, for people and for tests."""

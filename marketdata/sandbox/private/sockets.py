@@ -67,7 +67,13 @@ class PrivateSession(Session):
         return check
 
     def _authenticate(self, request: Request) -> None:
-        desk = self._caller(request.values)
+        desk, faults = self._caller(request.values), self._exchange.faults
+        if desk is not None and (drop := faults.works("private_drop", account=desk.name)):
+            faults.happened(drop, {"connections": [self._connection.number]})
+            self._connection.cut()
+            return
+        if desk is not None and faults.fires("auth_reject", account=desk.name):
+            desk = None
         if desk is not None:
             self._connection.account = desk.name
             self._exchange.changed()
