@@ -58,6 +58,8 @@ class Connection:
         self.conn_id = f"5a4db0c5{number:08x}"
         self.account = ""
         self.topics: dict[str, None] = {}
+        # Topics of which a fault kept something from it.
+        self.behind: set[str] = set()
         self.how = "client"
         self.gone = asyncio.Event()
         self._transport = transport
@@ -100,12 +102,17 @@ class Connection:
 
     def push(self, topic: str, data: bytes, note: Note) -> bool:
         """Send a frame of a topic, and what was put off for it; frames of a topic keep order."""
-        if self._put_off is not None and self._put_off.topic == topic:
-            self.catch_up()
+        self.keep_order(topic)
+        self.behind.discard(topic)
         self._recent.append(Push(topic, data, note))
         sent = self.send(data, note)
         self.catch_up()
         return sent
+
+    def keep_order(self, topic: str) -> None:
+        """Send what was put off when it is of this topic: the next of it is about to go."""
+        if self._put_off is not None and self._put_off.topic == topic:
+            self.catch_up()
 
     @property
     def has_put_off(self) -> bool:

@@ -189,9 +189,16 @@ class Exchange:
         if delta is None:
             return False
         if readers := self._readers["", topic]:
-            state = orjson.Fragment(orjson.dumps(ticker.state))
-            message = wire.ticker_message(topic, **delta)
-            self._send(readers, topic, message, ts=ticker.ts, state=state)
+            fields = {"ts": ticker.ts, "state": orjson.Fragment(orjson.dumps(ticker.state))}
+            # Who was kept from a delta begins anew: nothing else would tell what changed.
+            behind = {n: one for n, one in readers.items() if topic in one.behind}
+            level = {n: one for n, one in readers.items() if n not in behind}
+            whole = delta | {"kind": "snapshot", "data": ticker.state}
+            reached = self._send(level, topic, wire.ticker_message(topic, **delta), **fields)
+            if behind:
+                reached += self._send(behind, topic, wire.ticker_message(topic, **whole), **fields)
+            if not reached:
+                self.ledger.write("made", topic=topic, ms=self.clock(), **fields)
         return True
 
     def publish_recorded(self, recorded: Recorded) -> None:

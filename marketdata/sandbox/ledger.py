@@ -21,6 +21,10 @@ sent them:
     {"event":"sent","connection":4,"ms":...,"account":"a","topic":"order","creationTime":...,"rows":[...]}
     {"event":"made","topic":"publicTrade.BTCUSDT","ms":...,"rows":[...]}
 
+So are tickers that a fault kept from all who listen. Faults that fire have lines of their own:
+
+    {"event":"fault","name":"reset","number":3,"ms":...,"hit":{"connections":[1,2]}}
+
 Writes are buffered, and nothing is kept in memory.
 """
 

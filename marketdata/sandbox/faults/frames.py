@@ -113,7 +113,9 @@ def deliver(
         return connection.push(topic, data, note)
     target = target_of(topic, connection.account) | {"connection": str(connection.number)}
     if book.fires("silence", **target):
+        connection.behind.add(topic)
         return False
+    connection.keep_order(topic)
     if not connection.has_put_off and book.fires("out_of_order", **target):
         connection.put_off(topic, data, note)
         return False

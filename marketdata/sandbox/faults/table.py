@@ -195,7 +195,7 @@ def _streams() -> Iterator[Fault]:
     pushes: dict[str, Any] = {"kind": STREAM, "own": PUSHES}
     yield Fault(
         name="silence",
-        does="says nothing on a topic; the other topics of the connection go on",
+        does="says nothing on a topic, and then goes on, a ticker with a snapshot",
         doc="a stream that is alive and not whole: only its own silence shows it",
         **pushes,
     )
@@ -293,15 +293,13 @@ def markdown() -> str:
     """The table for documents, and what the parameters mean."""
     lines = ["| fault | what it does | parameters | why |", "|---|---|---|---|"]
     for one in FAULTS.values():
-        own = ", ".join(
-            f"`{name}` ({one.defaults[name]:g})"
-            if isinstance(one.defaults.get(name), int | float)
-            else f"`{name}` ({one.defaults[name]})"
-            if name in one.defaults
-            else f"`{name}`"
-            for name in one.own
-        )
+        own = ", ".join(_shown(one, name) for name in one.own)
         lines.append(f"| `{one.name}` ({one.kind}) | {one.does} | {own} | {one.doc} |")
     lines += ["", "| parameter | meaning |", "|---|---|"]
     lines += [f"| `{name}` | {one.means} |" for name, one in PARAMETERS.items()]
     return "\n".join(lines) + "\n"
+
+
+def _shown(fault: Fault, name: str) -> str:
+    default = str(fault.defaults.get(name, "")).removesuffix(".0")
+    return f"`{name}` ({default})" if default else f"`{name}`"
