@@ -48,15 +48,18 @@ class Door:
             self._socket.close()
 
     def _bound(self) -> socket.socket:
-        version = ip_address(self._host).version
-        one = socket.socket(socket.AF_INET6 if version == 6 else socket.AF_INET)
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            one.bind((self._host, self.port))
-        except OSError as exc:
-            one.close()
-            reason = os.strerror(exc.errno or 0)
-            raise CannotListen(
-                f"Port {self.port} of {self._host} cannot be opened: {reason}."
-            ) from None
-        return one
+        return bound(self._host, self.port)
+
+
+def bound(host: str, port: int) -> socket.socket:
+    """A socket that holds a port and does not listen. Raises CannotListen."""
+    version = ip_address(host).version
+    one = socket.socket(socket.AF_INET6 if version == 6 else socket.AF_INET)
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        one.bind((host, port))
+    except OSError as exc:
+        one.close()
+        reason = os.strerror(exc.errno or 0)
+        raise CannotListen(f"Port {port} of {host} cannot be opened: {reason}.") from None
+    return one

@@ -189,7 +189,10 @@ class Exchange:
         if delta is None:
             return False
         if readers := self._readers["", topic]:
-            fields = {"ts": ticker.ts, "state": orjson.Fragment(orjson.dumps(ticker.state))}
+            fields: dict[str, Any] = {
+                "ts": ticker.ts,
+                "state": orjson.Fragment(orjson.dumps(ticker.state)),
+            }
             # Who was kept from a delta begins anew: nothing else would tell what changed.
             behind = {n: one for n, one in readers.items() if topic in one.behind}
             level = {n: one for n, one in readers.items() if n not in behind}
