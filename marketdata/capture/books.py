@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from marketdata.capture.gaps import GapBook
+from marketdata.capture.journal import Journal
 from marketdata.capture.quarantine import Quarantine
 from marketdata.capture.tally import Tally
 
@@ -14,6 +15,7 @@ class Books:
         self.tally = Tally()
         self.quarantine = Quarantine(self.tally)
         self.gaps = GapBook()
+        self.journal: Journal | None = None
 
     def persist(self) -> None:
         """Write gaps and quarantine. On a database error nothing is forgotten, and it is raised."""

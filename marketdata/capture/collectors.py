@@ -45,6 +45,7 @@ class Collector:
         self._books = books
         self._routes = routes
         self._no_stream = StreamKey(UNKNOWN, account_id)
+        self._channel = "public"
 
     @property
     def topics(self) -> dict[str, Feed]:
@@ -61,6 +62,8 @@ class Collector:
 
     def on_message(self, message: dict[str, Any], text: str, received_at: datetime) -> None:
         """Take a frame with a topic."""
+        if self._books.journal is not None:
+            self._books.journal.record(self._channel, text, received_at)
         topic = message["topic"]
         route = self._routes.get(topic) if isinstance(topic, str) else None
         if route is None:
@@ -171,6 +174,7 @@ class PrivateCollector(Collector):
             "wallet": self._route(writers.wallet, normalizer.wallet_records),
         }
         super().__init__(books, routes, context.account_id)
+        self._channel = f"private:{context.name}"
 
     @property
     def topics(self) -> dict[str, Feed]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -13,6 +15,7 @@ from django.core.management.base import BaseCommand
 from marketdata.capture.accounts import unknown_names
 from marketdata.capture.config import CaptureConfig
 from marketdata.capture.display import live_status, report_text
+from marketdata.capture.journal import Journal
 from marketdata.capture.notify import notify
 from marketdata.capture.service import CaptureService
 from marketdata.capture.signals import stop_on_signals
@@ -32,6 +35,7 @@ execution, order, position and balance of the enabled accounts.
   manage.py capture --symbols BTCUSDT,ETHUSDT
   manage.py capture --symbols ALL --no-private --duration 3600 --json
   manage.py capture --no-public --account alice/main --account bob/main
+  manage.py capture --symbols BTCUSDT --journal ~/journal
 
 Runs until Ctrl-C or SIGTERM, then stores what it holds and exits with 0; a second signal ends
 it at once with 130. Connections are rebuilt for ever; each outage becomes a capture gap.
@@ -67,6 +71,12 @@ class Command(BaseCommand):
         half.add_argument("--no-private", action="store_true", help="public streams only")
         parser.add_argument("--duration", type=positive, metavar="S", help="stop after S seconds")
         parser.add_argument(
+            "--journal",
+            type=Path,
+            metavar="DIR",
+            help="also keep the frames as received, in files that `sandbox --market replay` plays",
+        )
+        parser.add_argument(
             "--json",
             action="store_true",
             help="end with one machine-readable line and nothing else",
@@ -79,7 +89,13 @@ class Command(BaseCommand):
         quiet = options["json"]
         if not quiet:
             self.stdout.write(_announcement(config))
-        with stop_on_signals() as stop, live_status(sys.stdout, quiet=quiet) as show:
+        journal = Journal(options["journal"]) if options["journal"] else None
+        service.books.journal = journal
+        with (
+            stop_on_signals() as stop,
+            live_status(sys.stdout, quiet=quiet) as show,
+            journal or nullcontext(),
+        ):
             report = service.run(
                 stop,
                 duration=options["duration"],
@@ -87,7 +103,16 @@ class Command(BaseCommand):
                 on_ready=lambda: notify("READY=1"),
                 on_stopping=lambda: notify("STOPPING=1"),
             )
-        self.stdout.write(json.dumps(report.as_json()) if quiet else report_text(report))
+        kept = {"journal": journal.summary()} if journal else {}
+        if quiet:
+            self.stdout.write(json.dumps(report.as_json() | kept))
+        else:
+            self.stdout.write(report_text(report))
+            for summary in kept.values():
+                self.stdout.write(
+                    "Journal {directory}: {frames:,} frames in {files} files, "
+                    "{dropped:,} dropped.".format(**summary)
+                )
         if report.exit_code:
             sys.exit(report.exit_code)
 
