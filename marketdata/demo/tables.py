@@ -83,6 +83,15 @@ def _times(**names: str) -> dict[str, Reader]:
     }
 
 
+def _flags(**columns: str) -> dict[str, Reader]:
+    """What an older message lacks is not so."""
+    return {column: _flag(name) for column, name in columns.items()}
+
+
+def _flag(name: str) -> Reader:
+    return lambda wire: wire.row.get(name, False)
+
+
 def _reader(name: str, convert: Callable[[Any], Any]) -> Reader:
     return lambda wire: convert(wire.row.get(name, ""))
 
@@ -97,9 +106,8 @@ TABLES = {
     "publicTrade": Table(
         Stream.TRADES,
         PublicTrade,
-        _texts(
-            symbol="s", trade_id="i", side="S", is_block_trade="BT", is_rpi="RPI", sequence="seq",
-        )
+        _texts(symbol="s", trade_id="i", side="S", sequence="seq")
+        | _flags(is_block_trade="BT", is_rpi="RPI")
         | _figures(price="p", size="v")
         | _times(exchange_ts="T"),
         key=("trade_id",),

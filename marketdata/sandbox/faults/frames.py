@@ -23,17 +23,8 @@ GARBAGE = (
     '{"topic": "nobody.asked", "data": []}',
 )  # fmt: skip
 BAD_NUMBERS: tuple[Any, ...] = (
-    "NaN",
-    "Infinity",
-    "1e5",
-    "0x10",
-    "",
-    "1,5",
-    "--1",
-    "9" * 40,
-    None,
-    [],
-)
+    "NaN", "Infinity", "1e5", "0x10", "1,5", "--1", " 1", "9" * 40, 1.5, [],
+)  # fmt: skip
 FIGURES = ("p", "v", "execPrice", "execQty", "price", "qty", "size", "lastPrice", "totalEquity")
 IDENTITIES = ("i", "execId", "orderId")
 
