@@ -84,7 +84,7 @@ def _refusal(error: pybit_errors.InvalidRequestError) -> BybitError:
     if code in RATE_LIMIT_CODES:
         return RateLimited(message, retry_after=_retry_after(error.resp_headers))
     if code == 403:
-        return RateLimited(message, retry_after=BANNED_RETRY_AFTER)
+        return RateLimited(message, retry_after=BANNED_RETRY_AFTER, of_address=True)
     if code in UNAVAILABLE_CODES or 500 <= code <= 599:
         return ExchangeUnavailable(message)
     return ExchangeRejected(message, code=code)
@@ -105,6 +105,7 @@ def _http_failure(error: pybit_errors.FailedRequestError) -> BybitError:
         return RateLimited(
             "HTTP 403: too many requests from this address, or its region is not served.",
             retry_after=BANNED_RETRY_AFTER,
+            of_address=True,
         )
     if status == 429:
         return RateLimited("HTTP 429.", retry_after=_retry_after(error.resp_headers))

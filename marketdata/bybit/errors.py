@@ -33,13 +33,17 @@ class ExchangeUnavailable(BybitError):
 
 
 class RateLimited(BybitError):
-    """Too many requests; `retry_after` is in seconds."""
+    """Too many requests; `retry_after` is in seconds.
+
+    `of_address` says that nobody at this address may ask, whatever their key.
+    """
 
     retryable = True
 
-    def __init__(self, message: str, *, retry_after: float) -> None:
+    def __init__(self, message: str, *, retry_after: float, of_address: bool = False) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+        self.of_address = of_address
 
 
 class ExchangeRejected(BybitError):

@@ -112,6 +112,12 @@ class RateLimiter:
         with self._lock:
             return self._wait(window, self._clock())
 
+    def pause_left(self) -> float:
+        """Seconds until every kind's pause is over, whatever was sent meanwhile; 0 without one."""
+        with self._lock:
+            until = max(window.blocked_until for window in self._windows.values())
+            return max(0.0, until - self._clock())
+
     def try_acquire(self, kind: str = QUERY) -> bool:
         """Ask and record in one step: True when the request may be sent, and is counted."""
         return self._take(self._window(kind)) == 0

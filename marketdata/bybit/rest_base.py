@@ -99,6 +99,8 @@ class RestBase:
             self._http.client.trust_env = False
         # The exchange counts by key, and by address where there is none.
         self._limiter = rate_limiter or RateLimiter.for_key(api_key or self._http.endpoint)
+        # It bans addresses, too, and then the keys of all accounts with them.
+        self._bans = RateLimiter.for_key(f"bans of {self._http.endpoint}")
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.environment} {self._http.endpoint}>"
@@ -131,6 +133,12 @@ class RestBase:
     def _call(self, method: Callable[..., Any], **params: Any) -> Mapping[str, Any]:
         """The exchange's answer, whole; our own brake before it and after it."""
         limiter = self._limiter
+        if wait := self._bans.pause_left():
+            raise RateLimited(
+                "The exchange takes nothing from this address for a while.",
+                retry_after=wait,
+                of_address=True,
+            )
         if not limiter.acquire(QUERY, self._timeout):
             raise RateLimited(
                 "Too many requests: our own limit.", retry_after=limiter.wait_time(QUERY)
@@ -140,6 +148,8 @@ class RestBase:
                 answer, _, headers = method(**params)
         except RateLimited as error:
             limiter.record_rate_limit_hit(retry_after=error.retry_after)
+            if error.of_address:
+                self._bans.record_rate_limit_hit(retry_after=error.retry_after)
             raise
         limiter.record_success(QUERY)
         if not isinstance(answer, dict):

@@ -8,7 +8,14 @@ from collections.abc import Iterator
 import pytest
 
 from marketdata.bybit.normalizer import BybitNormalizer
+from marketdata.bybit.rate_limiter import RateLimiter
 from marketdata.sandbox import SandboxAccount, SandboxConfig, SandboxServer
+
+
+@pytest.fixture(autouse=True)
+def _no_pauses() -> None:
+    """A pause is remembered by the host, and a later test's may have the same port."""
+    RateLimiter._recent.clear()
 
 
 @pytest.fixture

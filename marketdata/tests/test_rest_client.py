@@ -350,10 +350,36 @@ def test_after_a_hit_nothing_is_sent_until_the_pause_is_over(server, client):
     server.say("", 403)
     with pytest.raises(RateLimited):
         client.get_server_time()
-    with pytest.raises(RateLimited, match="our own limit") as caught:
+    with pytest.raises(RateLimited, match="from this address") as caught:
         client.get_server_time()
     assert 590 < caught.value.retry_after <= 600
     assert len(server.requests) == 1
+
+
+def test_a_ban_of_the_address_stops_every_key_and_no_other_host(server, client):
+    server.say("", 403)
+    with pytest.raises(RateLimited):
+        client.get_server_time()
+    for other in (
+        connect(server.url),
+        BybitRestClient(environment="sandbox", endpoints=Endpoints(rest=server.url)),
+    ):
+        with pytest.raises(RateLimited, match="from this address"):
+            other.get_server_time()
+        other.close()
+    assert len(server.requests) == 1
+    assert BybitRestClient()._bans is not client._bans
+
+
+def test_too_many_requests_of_one_key_stop_no_other(server, client):
+    server.refuse(10006)
+    with pytest.raises(RateLimited):
+        client.get_server_time()
+    other = connect(server.url)
+    server.ok({"timeSecond": "1790134712", "timeNano": "1790134712126456000"})
+    other.get_server_time()
+    other.close()
+    assert len(server.requests) == 2
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504, 408, 204])
