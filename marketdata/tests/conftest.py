@@ -12,10 +12,16 @@ from marketdata.bybit.rate_limiter import RateLimiter
 from marketdata.sandbox import SandboxAccount, SandboxConfig, SandboxServer
 
 
+def forget_pauses() -> None:
+    """Have the exchange asked again at once, as if a ban of ten minutes were over."""
+    RateLimiter._recent.clear()
+    RateLimiter._by_key.clear()
+
+
 @pytest.fixture(autouse=True)
 def _no_pauses() -> None:
     """A pause is remembered by the host, and a later test's may have the same port."""
-    RateLimiter._recent.clear()
+    forget_pauses()
 
 
 @pytest.fixture

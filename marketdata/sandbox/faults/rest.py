@@ -78,28 +78,28 @@ class RestFaults:
     async def _rate_limit(
         self, armed: Armed, request: web.Request, _: Handler
     ) -> web.StreamResponse:
-        response = self._refused(10006, "Too many visits!")
+        now, when = self._clock(), armed.values["reset"]
+        response = self._refused(10006, "Too many visits!", now)
         response.headers["X-Bapi-Limit-Status"] = "0"
-        when = armed.values["reset"]
         if when == "absent":
             del response.headers[RESET_HEADER]
         else:
-            response.headers[RESET_HEADER] = str(self._clock() + RESET_MS[when])
+            response.headers[RESET_HEADER] = str(now + RESET_MS[when])
         return response
 
     async def _bad_timestamp(
         self, armed: Armed, request: web.Request, _: Handler
     ) -> web.StreamResponse:
         words = "invalid request, please check your server timestamp or recv_window param"
-        return self._refused(10002, words)
+        return self._refused(10002, words, self._clock())
 
     async def _error_code(
         self, armed: Armed, request: web.Request, _: Handler
     ) -> web.StreamResponse:
-        return self._refused(armed.values["code"], "Server error, please try again later.")
+        words = "Server error, please try again later."
+        return self._refused(armed.values["code"], words, self._clock())
 
-    def _refused(self, code: int, message: str) -> web.Response:
-        now = self._clock()
+    def _refused(self, code: int, message: str, now: int) -> web.Response:
         body = envelope({}, now_ms=now, code=code, message=message)
         return web.Response(body=body, content_type="application/json", headers=limit_headers(now))
 
