@@ -285,9 +285,9 @@ class SandboxServer:
         armed = self._wait(lambda _: self._sandbox.acts.order(order), CALL_SECONDS)
         return armed.status()
 
-    def end_faults(self, name: str = "") -> int:
-        """Switch all faults off, or those of a name; how many were on."""
-        return self._wait(lambda _: self._sandbox.acts.clear(name), CALL_SECONDS)
+    def end_faults(self, name: str = "", number: int = 0) -> int:
+        """Switch all faults off, those of a name, or the one of a number; how many were on."""
+        return self._wait(lambda _: self._sandbox.acts.clear(name, number), CALL_SECONDS)
 
     def faults(self) -> dict[str, Any]:
         """The faults that are on, and how often each has fired since the beginning."""

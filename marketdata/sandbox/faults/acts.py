@@ -37,6 +37,7 @@ class Acts:
         self._exchange, self._market, self._door = exchange, market, door
         self._book = exchange.faults
         self._tasks: dict[Armed, asyncio.Task[None]] = {}
+        self._shut_by: set[Armed] = set()
         self._acts: dict[str, Callable[[Armed], Coroutine[Any, Any, Hit | None]]] = {
             "close": self._end,
             "reset": self._end,
@@ -117,7 +118,9 @@ class Acts:
         """End what an act began; nothing when it began nothing."""
         armed.works = False
         if armed.order.name == "refuse":
-            await self._door.open()
+            self._shut_by.discard(armed)
+            if not self._shut_by:
+                await self._door.open()
         elif armed.order.name == "freeze":
             for connection in self._exchange.connections.values():
                 connection.thaw(armed.number)
@@ -138,6 +141,7 @@ class Acts:
         return _numbers(chosen)
 
     async def _refuse(self, armed: Armed) -> Hit | None:
+        self._shut_by.add(armed)
         await self._door.shut()
         return {}
 

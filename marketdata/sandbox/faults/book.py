@@ -127,13 +127,17 @@ class FaultBook:
     def happened(self, armed: Armed, hit: dict[str, Any]) -> None:
         """Note that a fault fired; one that has fired often enough is off."""
         armed.fired += 1
-        name = armed.order.name
-        self.fired[name] += 1
-        line = {"name": name, "number": armed.number, "ms": self._clock(), "hit": hit}
-        self.log.append(line)
-        self._ledger.write("fault", **line)
+        self.fired[armed.order.name] += 1
+        self.goes_on(armed, hit)
         if armed.is_spent and not armed.order.is_act:
             self.disarm(armed)
+
+    def goes_on(self, armed: Armed, hit: dict[str, Any]) -> None:
+        """Note what a fault hits, also one that fired before and is still in effect."""
+        number, name = armed.number, armed.order.name
+        line = {"name": name, "number": number, "ms": self._clock(), "hit": hit}
+        self.log.append(line)
+        self._ledger.write("fault", **line)
 
     def status(self) -> dict[str, Any]:
         """What is on, and how often each fault has fired since the beginning."""

@@ -69,7 +69,7 @@ class PrivateSession(Session):
     def _authenticate(self, request: Request) -> None:
         desk, faults = self._caller(request.values), self._exchange.faults
         if desk is not None and (drop := faults.works("private_drop", account=desk.name)):
-            faults.happened(drop, {"connections": [self._connection.number]})
+            faults.goes_on(drop, {"connections": [self._connection.number]})
             self._connection.cut()
             return
         if desk is not None and faults.fires("auth_reject", account=desk.name):
