@@ -41,6 +41,16 @@ def database_from_environment(environment: Mapping[str, str], *, base_dir: Path)
     return config
 
 
+def folder_beside(config: Mapping[str, Any], *, base_dir: Path) -> Path:
+    """The folder of what belongs to a database and lies outside of it.
+
+    Beside an SQLite file, with its name; in `base_dir` where the database is elsewhere.
+    """
+    if config["ENGINE"] == ENGINES["sqlite"] and config["NAME"] != ":memory:":
+        return Path(f"{config['NAME']}.spool")
+    return base_dir / "gridbot.spool"
+
+
 def _from_url(url: str, name: str) -> dict[str, Any]:
     # The URL holds a password: what is wrong is said without repeating it. The scheme is
     # looked at first, because django-environ warns of an unknown one with the whole of it.

@@ -13,7 +13,7 @@ from typing import Any
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
-from gridbot_site.databases import database_from_environment
+from gridbot_site.databases import database_from_environment, folder_beside
 from gridbot_site.environment import (
     configured,
     env,
@@ -115,6 +115,15 @@ LOGGING = {
 # --- gridbot ------------------------------------------------------------------------------
 # The first key seals, all of them open. Apart from SECRET_KEY, so that each can be rotated.
 GRIDBOT_CREDENTIAL_KEYS = words("GRIDBOT_CREDENTIAL_KEYS", default=[])
+
+# Where rows wait on disk while the database is away, and how much of it they may take.
+_spool = env.str("GRIDBOT_SPOOL_DIR", default="")
+GRIDBOT_SPOOL_DIR = (
+    BASE_DIR / _spool if _spool else folder_beside(DATABASES["default"], base_dir=BASE_DIR)
+)
+GRIDBOT_SPOOL_MAX_BYTES = whole_number("GRIDBOT_SPOOL_MAX_BYTES", default=2**30, least=2**20)
+GRIDBOT_SPOOL_AFTER_SECONDS = seconds("GRIDBOT_SPOOL_AFTER_SECONDS", default=5.0, positive=False)
+GRIDBOT_SPOOL_ROWS = whole_number("GRIDBOT_SPOOL_ROWS", default=20_000, least=1)
 
 # The exchange environment of the public streams; EVENTSAVER_ENVIRONMENT wins over _TESTNET.
 _testnet = flag("EVENTSAVER_TESTNET", default=True)

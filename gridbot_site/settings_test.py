@@ -10,7 +10,7 @@ from pathlib import Path
 
 os.environ["GRIDBOT_ENV_FILE"] = ""
 for _name in list(os.environ):
-    if _name.startswith(("EVENTSAVER_", "GRIDBOT_DB_", "GRIDBOT_LOG_", "BYBIT_")):
+    if _name.startswith(("EVENTSAVER_", "GRIDBOT_DB_", "GRIDBOT_LOG_", "GRIDBOT_SPOOL_", "BYBIT_")):
         del os.environ[_name]
 # Not setdefault alone: the workers of one run must agree on the keys they inherit.
 os.environ.setdefault("SECRET_KEY", secrets.token_urlsafe(50))
@@ -31,4 +31,6 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     DATABASES["default"]["NAME"] = "unused-by-tests.sqlite3"
     _test_file = Path(tempfile.gettempdir()) / f"gridbot-test-{os.getpid()}.sqlite3"
     DATABASES["default"]["TEST"] = {"NAME": str(_test_file)}
+# Nothing is spooled across tests: those that want rows to outlive a capture name a folder.
+GRIDBOT_SPOOL_DIR = Path(tempfile.gettempdir()) / f"gridbot-test-{os.getpid()}.spool"
 LOGGING = {"version": 1, "disable_existing_loggers": False}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
@@ -74,6 +74,15 @@ class Buffer(Generic[Lane, Item]):
             self._size -= len(taken)
             self._waits_since = time.monotonic()
             return lane, taken
+
+    def put_back(self, lane: Lane, items: Sequence[Item]) -> None:
+        """Put what `take` has given before what waits in `lane`."""
+        with self._changed:
+            rows = self._lanes.setdefault(lane, deque())
+            if not rows:
+                self._turn.appendleft(lane)
+            rows.extendleft(reversed(items))
+            self._size += len(items)
 
     def wake(self) -> None:
         """End the wait of whoever waits now or next."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from django.conf import settings
 
@@ -30,6 +31,12 @@ class CaptureConfig:
     max_reconnect_delay: float = field(
         default_factory=lambda: settings.EVENTSAVER_MAX_RECONNECT_DELAY
     )
+    # While the database is away for so many seconds, or so many rows of a stream wait, rows go to
+    # disk, into this folder, until it holds so many bytes.
+    spool_folder: Path = field(default_factory=lambda: settings.GRIDBOT_SPOOL_DIR)
+    spool_max_bytes: int = field(default_factory=lambda: settings.GRIDBOT_SPOOL_MAX_BYTES)
+    spool_after: float = field(default_factory=lambda: settings.GRIDBOT_SPOOL_AFTER_SECONDS)
+    spool_rows: int = field(default_factory=lambda: settings.GRIDBOT_SPOOL_ROWS)
     # Seconds between two attempts with a key that the exchange refused, and between two looks
     # at the accounts of the database.
     refused_delay: float = 300.0

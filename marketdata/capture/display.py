@@ -17,7 +17,10 @@ from marketdata.capture.report import CaptureReport, StreamStatus
 from marketdata.capture.service import CaptureService
 
 PLAIN_SECONDS = 10.0
-COLUMNS = ("received", "stored", "duplicate", "conflated", "quarantined", "buffered")
+REPLAY_SECONDS = 2.0
+COLUMNS = (
+    "received", "stored", "duplicate", "conflated", "quarantined", "dropped", "spooled", "buffered",
+)  # fmt: skip
 
 
 @contextmanager
@@ -45,6 +48,21 @@ def _logs_above() -> Iterator[None]:
             handler.setStream(stream or sys.__stderr__)
 
 
+def replay_progress(
+    write: Callable[[str], object], *, quiet: bool = False
+) -> Callable[[int], None]:
+    """A function that is told how many rows on disk are left, and says so now and then."""
+    last = float("-inf")
+
+    def show(rows: int) -> None:
+        nonlocal last
+        if not quiet and time.monotonic() - last >= REPLAY_SECONDS:
+            last = time.monotonic()
+            write(f"Replaying the spool: {rows:,} rows are left.")
+
+    return show
+
+
 def status_table(streams: list[StreamStatus]) -> Table:
     """The streams as a table."""
     table = Table("stream", *COLUMNS, "lag s", "last message s ago")
@@ -65,6 +83,9 @@ def report_text(report: CaptureReport) -> str:
         counts = ", ".join(f"{name} {status.counts[name]:,}" for name in COLUMNS)
         lines.append(f"  {status.name}: {counts}")
     lines.append(f"  gaps {report.gaps}, reconnects {report.reconnects}")
+    if any(report.spool.values()):
+        counts = ", ".join(f"{name} {rows:,}" for name, rows in report.spool.items())
+        lines.append(f"  spool: {counts}")
     lines += [f"  account {name} is set aside: {why}" for name, why in report.set_aside.items()]
     if not report.violations:
         lines.append("Every row that arrived is accounted for.")

@@ -46,7 +46,7 @@ class GapBook:
     """Opens and closes the gaps of streams."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._last_row_at: dict[Feed, datetime] = {}
         self._open: dict[Feed, OpenGap] = {}
         self._ended: list[OpenGap] = []
@@ -106,16 +106,39 @@ class GapBook:
                     gap.changed = True
                     self._ended.append(gap)
 
+    def declare(self, feed: Feed, started_at: datetime, ended_at: datetime, reason: str) -> None:
+        """Add a gap whose bounds are known, both included."""
+        with self._lock:
+            self._ended.append(OpenGap(feed, started_at, reason[:200], ended_at=ended_at))
+            self.opened += 1
+
+    def unwritten(self) -> list[OpenGap]:
+        """What `persist` would write."""
+        with self._lock:
+            return [gap for gap in (*self._ended, *self._open.values()) if gap.changed]
+
+    def take_over(self, gaps: Iterable[OpenGap]) -> None:
+        """Have `persist` write what an earlier capture could not, where it is not there."""
+        fresh = [gap for gap in gaps if gap.pk is not None or not _is_stored(gap)]
+        with self._lock:
+            self._ended += fresh
+
     def persist(self) -> None:
         """Write what changed. On a database error nothing is forgotten, and it is raised."""
         with self._lock:
-            changed = [gap for gap in (*self._ended, *self._open.values()) if gap.changed]
-            states = [(gap, gap.ended_at, gap.outages) for gap in changed]
+            states = [(gap, gap.ended_at, gap.outages) for gap in self.unwritten()]
         if not states:
             return
-        with transaction.atomic():
-            for gap, ended_at, outages in states:
-                self._write(gap, ended_at, outages)
+        fresh = [gap for gap, _, _ in states if gap.pk is None]
+        try:
+            with transaction.atomic():
+                for gap, ended_at, outages in states:
+                    self._write(gap, ended_at, outages)
+        except BaseException:
+            # Rows that were rolled back have no key: they are written again, not updated.
+            for gap in fresh:
+                gap.pk = None
+            raise
         with self._lock:
             for gap, ended_at, outages in states:
                 gap.changed = (gap.ended_at, gap.outages) != (ended_at, outages)
@@ -138,6 +161,13 @@ class GapBook:
                 reason=gap.reason,
                 evidence=evidence,
             ).pk
+
+
+def _is_stored(gap: OpenGap) -> bool:
+    """Whether it was written after all, its writer having died before it knew."""
+    stream, symbol, account_id = gap.feed
+    same = CaptureGap.objects.filter(stream=stream, symbol=symbol, account_id=account_id)
+    return same.filter(started_at=gap.started_at, reason=gap.reason).exists()
 
 
 def _exists(account_id: UUID) -> bool:

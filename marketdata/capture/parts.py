@@ -87,6 +87,7 @@ class Part:
             "quarantine": self.books.quarantine,
             "batch_size": self.config.batch_size,
             "flush_interval": self.config.flush_interval,
+            "overflow": self.books.overflow,
         }
 
     def _supervise(self, name: str, client: Client, collector: Collector) -> Supervisor:

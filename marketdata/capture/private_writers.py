@@ -9,6 +9,7 @@ from uuid import UUID
 import orjson
 from django.db import models, transaction
 
+from accounts.models import BybitAccount
 from marketdata.bybit.records import (
     ExecutionRecord,
     OrderRecord,
@@ -48,6 +49,10 @@ class PrivateWriter(Writer[PrivateRecord]):
     def _owner(self, key: StreamKey) -> tuple[UUID, UUID]:
         if key.account_id is None:
             raise TypeError(f"a row of {key.stream} without an account")
+        if key.account_id not in self._users:
+            # Rows from disk came to an earlier capture.
+            account = BybitAccount.objects.unscoped().only("user").get(pk=key.account_id)
+            self._users[key.account_id] = account.user_id
         return self._users[key.account_id], key.account_id
 
     def _rows(self, key: StreamKey, batch: list[PrivateRecord]) -> list[models.Model]:

@@ -88,6 +88,15 @@ class Quarantine:
         if seen <= LOG_EACH or seen % LOG_EVERY == 0:
             logger.warning("quarantined number %d: topic=%s reason=%s", seen, topic, reason)
 
+    def unwritten(self) -> list[Kept]:
+        """What `flush` would store."""
+        with self._tally.lock:
+            return list(self._waiting.values())
+
+    def take_over(self, messages: Sequence[Kept]) -> None:
+        """Have `flush` store what an earlier capture could not."""
+        self._take_back({message.digest: message for message in messages})
+
     def flush(self) -> None:
         """Store what waits. On a database error everything waits on, and the error is raised."""
         with self._tally.lock:

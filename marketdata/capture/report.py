@@ -29,6 +29,8 @@ class CaptureReport:
     """What a capture did, from its start to its end.
 
     `set_aside` are the accounts that could not be served at the end, by name, with the reason.
+    `spool` counts rows on disk: those `recovered` from an earlier capture, and those `left` for
+    the next one; and the pieces `set_aside`, which are not in the database.
     """
 
     seconds: float
@@ -36,6 +38,7 @@ class CaptureReport:
     gaps: int
     reconnects: int
     set_aside: dict[str, str] = field(default_factory=dict)
+    spool: dict[str, int] = field(default_factory=dict)
     violations: list[str]
     problems: list[str]
     exit_code: ExitCode
@@ -48,6 +51,7 @@ class CaptureReport:
             "gaps": self.gaps,
             "reconnects": self.reconnects,
             "set_aside": self.set_aside,
+            "spool": self.spool,
             "law_holds": not self.violations,
             "problems": [*self.violations, *self.problems],
             "exit_code": int(self.exit_code),

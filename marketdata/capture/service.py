@@ -21,6 +21,7 @@ from marketdata.capture.parts import Part, PrivatePart, PublicPart
 from marketdata.capture.patience import be_impatient
 from marketdata.capture.public_writers import TradeWriter
 from marketdata.capture.report import CaptureReport, StreamStatus
+from marketdata.capture.spooling import Spooling
 from marketdata.capture.startup import stamp_environment
 from marketdata.capture.tally import StreamKey
 from marketdata.capture.writers import Writer, stop_all
@@ -42,6 +43,7 @@ class CaptureService:
     ) -> None:
         self.config = config
         self.books = Books()
+        self.spooling = Spooling(self.books, config)
         self.public = PublicPart(config, self.books, trade_writer_class) if config.symbols else None
         self.private = PrivatePart(config, self.books) if config.private else None
         self._parts: list[Part] = [part for part in (self.public, self.private) if part]
@@ -56,6 +58,7 @@ class CaptureService:
         stop: threading.Event,
         *,
         duration: float | None = None,
+        on_replay: Callable[[int], None] = lambda rows: None,
         on_ready: Callable[[], None] = lambda: None,
         on_tick: Callable[[CaptureService], None] = lambda service: None,
         on_stopping: Callable[[], None] = lambda: None,
@@ -63,6 +66,9 @@ class CaptureService:
         """Capture until `stop` is set, `duration` seconds passed, or a part fails."""
         if self.public:
             stamp_environment(self.config.environment)
+        self.spooling.open()
+        self.books.persist()
+        self.spooling.replay(self._writers, stop, on_replay)
         self._running = True
         for part in self._parts:
             part.start()
@@ -78,7 +84,14 @@ class CaptureService:
             finally:
                 self._shut_down()
                 self._running = False
+                self.spooling.close()
         return self.report()
+
+    def abandon(self) -> None:
+        """Put on disk what can be, from a process that is about to end."""
+        for writer in self._writers:
+            writer.abandon()
+        self.spooling.save_books(closing=True)
 
     def status(self) -> list[StreamStatus]:
         """Each stream as it is now."""
@@ -118,6 +131,11 @@ class CaptureService:
                 for part in self._parts
                 for supervisor in part.supervisors
             ),
+            spool={
+                "recovered": self.spooling.recovered,
+                "left": self.spooling.spool.rows,
+                "set_aside": len(self.spooling.spool.set_aside),
+            },
             set_aside={names.get(key, str(key)): reason for key, reason in set_aside.items()},
             violations=violations,
             problems=list(self._problems),
@@ -143,6 +161,7 @@ class CaptureService:
             if failure := part.failure():
                 return self._fail(ExitCode.ERROR, f"a part of capture died: {failure}")
         for writer in self._writers:
+            writer.relieve()
             if writer.buffer.overfull:
                 waiting = f"{len(writer.buffer)} rows of {writer.stream} wait for the database"
                 return self._fail(ExitCode.UNAVAILABLE, waiting)
@@ -174,8 +193,10 @@ class CaptureService:
             if not self._database_away:
                 logger.warning("the books wait for the database: %s", type(error).__name__)
             self._database_away = True
+            self.spooling.save_books()
             return False
         self._database_away = False
+        self.spooling.save_books()
         return True
 
     def _shut_down(self) -> None:
@@ -183,13 +204,25 @@ class CaptureService:
             part.stop()
         self.books.gaps.end(datetime.now(UTC))
         left_behind = stop_all(self._writers, WRITER_STOP_SECONDS)
+        on_disk = self.spooling.spool.rows
+        books_on_disk = self.spooling.save_books(closing=True)
         # With rows left behind the database is away: what else waits would wait in vain.
-        attempts = 0 if left_behind else CLOSING_ATTEMPTS
+        attempts = 0 if left_behind else 1 if on_disk else CLOSING_ATTEMPTS
         pause = threading.Event()
         while attempts and not self._keep_books(closing=True):
             attempts -= 1
             pause.wait(CLOSING_PAUSE_SECONDS)
-        if not attempts:
+        if not attempts and not books_on_disk:
             left_behind.append("gaps and quarantine could not be stored")
+        elif not attempts:
+            left_behind.append("gaps and quarantine wait on disk for the next capture")
+        if on_disk:
+            left_behind.append(
+                f"{on_disk} rows are safe in {self.spooling.spool.folder}, and not in the "
+                "database yet: the next capture stores them first"
+            )
+        if aside := self.spooling.spool.set_aside:
+            names = ", ".join(map(str, aside))
+            self._fail(ExitCode.DATA_INCOMPLETE, f"parts of the spool were set aside: {names}")
         for problem in left_behind:
             self._fail(ExitCode.UNAVAILABLE, problem)

@@ -80,6 +80,8 @@ class SpoolLog:
                 except OSError as error:
                     # What was not acknowledged is not trusted: the next try is another file.
                     self.seal()
+                    if self.segments and not self.segments[-1].rows:
+                        self.forget(self.segments[-1])
                     if error.errno == errno.ENOSPC and spool.drop_oldest(self.stream):
                         continue
                     raise

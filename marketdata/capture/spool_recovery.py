@@ -49,7 +49,10 @@ def _examine(spool: Spool, path: Path, stream: str) -> Segment | None:
     size = path.stat().st_size
     try:
         with path.open("rb") as file:
-            owner, since = read_first_frame(read_frame(file, size) or b"")
+            first = read_frame(file, size)
+            if first is None:
+                raise Torn
+            owner, since = read_first_frame(first)
             begin = file.tell()
     except Torn:
         _cut(spool, path, 0, size)

@@ -1,7 +1,8 @@
 """The books of capture: what became of every row that arrived.
 
 The law, per stream and account, in rows:
-received = stored + updated + duplicate + conflated + quarantined + spooled + buffered.
+received = stored + updated + duplicate + conflated + quarantined + dropped + spooled + buffered.
+Rows that an earlier capture left on disk count as received when they are taken over.
 `buffered` is asked of the writers and not booked, so that a row that a writer forgets breaks
 the law.
 """
@@ -35,13 +36,16 @@ class Counts:
     duplicate: int = 0
     conflated: int = 0
     quarantined: int = 0
+    # Not kept, and declared: each is within a gap.
+    dropped: int = 0
+    # On disk, for now.
     spooled: int = 0
 
     def booked(self) -> int:
         """The rows whose fate is settled."""
         return (
             self.stored + self.updated + self.duplicate + self.conflated + self.quarantined
-            + self.spooled
+            + self.dropped + self.spooled
         )  # fmt: skip
 
 
@@ -68,6 +72,12 @@ class Tally:
         """Rows of `key` that writers hold."""
         with self.lock:
             return sum(pending().get(key, 0) for pending in self._pending)
+
+    def waiting(self, key: StreamKey) -> int:
+        """Rows of `key` that are received and not in the database yet, in memory or on disk."""
+        with self.lock:
+            counts = self._counts.get(key)
+            return self.buffered(key) + (counts.spooled if counts else 0)
 
     def violations(self) -> list[str]:
         """Where the law does not hold, in words; empty when all is well."""

@@ -12,7 +12,7 @@ import logging
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import InvalidOperation
@@ -31,6 +31,7 @@ from django.db import (
 
 from marketdata.bybit.records import Reject
 from marketdata.capture.buffer import Buffer
+from marketdata.capture.overflow import RETRY_SECONDS, Overflow
 from marketdata.capture.patience import LOCK_SECONDS, be_impatient
 from marketdata.capture.quarantine import Quarantine
 from marketdata.capture.tally import StreamKey, Tally
@@ -52,9 +53,10 @@ MAX_BATCH_ROWS = 5000
 LAGS_KEPT = 10_000
 CONFLICT = "conflict: its key is stored with other content"
 CAPACITY_ROWS = 500_000
-RETRY_SECONDS = (0.2, 5.0)
 # What a thread may need beyond its time.
 GRACE_SECONDS = LOCK_SECONDS + 1.0
+# While rows go to disk: how many, or how old, make a group.
+GROUP_ROWS, GROUP_SECONDS = 2000, 1.0
 
 
 class DatabaseUnavailable(Exception):
@@ -69,6 +71,7 @@ class Outcome:
     updated: int = 0
     duplicate: int = 0
     conflated: int = 0
+    spooled: int = 0
     rejects: list[Reject] = field(default_factory=list)
 
     @property
@@ -83,7 +86,8 @@ class Outcome:
 class Writer(Generic[Record]):
     """Keeps one table: `write` from any thread, the rest happens on the writer's own.
 
-    `patience` is how many seconds from now the database may be away at the most.
+    `patience` is how many seconds from now the database may be away at the most. With an
+    `overflow` rows go to disk meanwhile, and are stored from there before any newer ones.
 
     Subclasses name the stream and the model, whose columns follow the record's fields.
     """
@@ -104,6 +108,7 @@ class Writer(Generic[Record]):
         flush_interval: float = 5.0,
         capacity: int = CAPACITY_ROWS,
         patience: float = float("inf"),
+        overflow: Callable[[str], Overflow] | None = None,
     ) -> None:
         self.buffer: Buffer[StreamKey, Record] = Buffer(capacity)
         # Of each batch the row that waited longest, from the exchange's clock to the commit.
@@ -111,7 +116,9 @@ class Writer(Generic[Record]):
         self.error: BaseException | None = None
         self._tally, self._quarantine = tally, quarantine
         self._batch_size, self._flush_interval = batch_size, flush_interval
-        self._in_flight: dict[StreamKey, int] = {}
+        # The batch that each thread has in hand.
+        self._in_hand: dict[int, tuple[StreamKey, list[Record]]] = {}
+        self._overflow = overflow(str(self.stream)) if overflow else None
         self._stopping, self._never = threading.Event(), threading.Event()
         self._give_up_at = time.monotonic() + patience
         self._flushing = threading.Lock()
@@ -133,10 +140,16 @@ class Writer(Generic[Record]):
 
     def pending(self) -> dict[StreamKey, int]:
         """Rows taken and not settled."""
-        return dict(Counter(self.buffer.sizes()) + Counter(self._in_flight))
+        waiting = Counter(self.buffer.sizes())
+        for key, batch in list(self._in_hand.values()):
+            waiting[key] += len(batch)
+        return dict(waiting)
 
     def flush(self) -> None:
-        """Store everything that waits. Raises DatabaseUnavailable when told to stop meanwhile."""
+        """Store everything that waits, or see it on disk.
+
+        Raises DatabaseUnavailable when told to stop meanwhile and there is no disk.
+        """
         with self._flushing:
             self._ripen(everything=True)
             while self._store_next():
@@ -166,6 +179,8 @@ class Writer(Generic[Record]):
         self.request_stop(timeout)
         if self._thread is not None:
             self._thread.join(timeout + GRACE_SECONDS)
+        if self.pending():
+            self.abandon()
         left = sum(self.pending().values())
         if left:
             raise DatabaseUnavailable(f"{left} rows of {self.stream} could not be stored")
@@ -173,11 +188,13 @@ class Writer(Generic[Record]):
     def _run(self) -> None:
         try:
             while not self._stopping.is_set():
-                self.buffer.wait(self._batch_size, self._flush_interval)
+                self.buffer.wait(*self._rhythm())
                 with self._flushing:
                     self._ripen(everything=False)
                     while self._store_next() and not self._stopping.is_set():
                         pass
+                if self._overflow is not None and self._overflow.is_stuck:
+                    self._stopping.wait(RETRY_SECONDS[0])
             self.flush()
         except DatabaseUnavailable as error:
             logger.error("%s writer: %s", self.stream, error)
@@ -190,23 +207,104 @@ class Writer(Generic[Record]):
     def _ripen(self, *, everything: bool) -> None:
         """Move rows that were held back into the buffer; nothing is, unless a subclass does."""
 
+    def _rhythm(self) -> tuple[int, float]:
+        """How many rows, or seconds, make a batch."""
+        if self._overflow is not None and self._overflow.log:
+            return GROUP_ROWS, min(GROUP_SECONDS, self._flush_interval)
+        return self._batch_size, self._flush_interval
+
     def _store_next(self) -> bool:
+        """Settle one batch; False when there is none, or the database is away."""
+        if self._overflow is not None and self._overflow.applies(len(self.buffer)):
+            if self._overflow.takes_all(len(self.buffer)) or self._stopping.is_set():
+                self.spill()
+            if self._overflow.log:
+                return time.monotonic() < self._give_up_at and self.replay_next()
+        taken = self._take()
+        if taken is None:
+            return False
+        key, batch = taken
+        self._settled(key, batch, self._store(key, batch))
+        return True
+
+    def _take(self) -> tuple[StreamKey, list[Record]] | None:
         with self._tally.lock:
             taken = self.buffer.take(MAX_BATCH_ROWS)
-            if taken is None:
-                return False
-            key, batch = taken
-            self._in_flight = {key: len(batch)}
-        outcome = self._store(key, batch)
+            if taken is not None:
+                self._in_hand[threading.get_ident()] = taken
+            return taken
+
+    def _settled(self, key: StreamKey, batch: list[Record], outcome: Outcome) -> None:
+        """Book what became of the batch in hand."""
         with self._tally.lock:
-            self._in_flight = {}
-            self._tally.add(key, **outcome.columns)
-            for reject in outcome.rejects:
-                self._quarantine.add(key, reject, received=False)
+            # It is not in hand any more when `abandon` was faster.
+            if self._in_hand.pop(threading.get_ident(), None) is not None:
+                self._book(key, outcome)
+        if not outcome.spooled:
+            self._note_lag(key, batch)
+
+    def _book(self, key: StreamKey, outcome: Outcome) -> None:
+        self._tally.add(key, **outcome.columns)
+        for reject in outcome.rejects:
+            self._quarantine.add(key, reject, received=False)
+
+    def _note_lag(self, key: StreamKey, batch: list[Record]) -> None:
         oldest: datetime = batch[0].exchange_ts  # type: ignore[attr-defined]
         lags = self.lags.setdefault(key, deque(maxlen=LAGS_KEPT))
         lags.append((datetime.now(UTC) - oldest).total_seconds())
+
+    def replay_next(self) -> bool:
+        """Store the rows that have waited longest on disk; False while the database is away."""
+        group = self._overflow.next_group() if self._overflow else None
+        if self._overflow is None or group is None:
+            return False
+        try:
+            be_impatient()
+            outcome = self._store_or_split(group.key, group.records)
+        except TRANSIENT as error:
+            connection.close()
+            self._overflow.postpone(group, _first_line(error))
+            return False
+        with self._tally.lock:
+            outcome.spooled -= len(group.records)
+            self._book(group.key, outcome)
+        self._overflow.settle(group)
+        self._note_lag(group.key, group.records)
         return True
+
+    def spill(self) -> bool:
+        """Move what waits in memory to disk, from any thread; False when the disk fails."""
+        if self._overflow is None:
+            return False
+        while (taken := self._take()) is not None:
+            key, batch = taken
+            if not self._overflow.append(key, batch):
+                with self._tally.lock:
+                    del self._in_hand[threading.get_ident()]
+                    self.buffer.put_back(key, batch)
+                return False
+            self._settled(key, batch, Outcome(spooled=len(batch)))
+        return True
+
+    def relieve(self) -> None:
+        """Spill in the place of a writer that does not come to it: its database hangs."""
+        if self._overflow is not None and self._overflow.is_late(len(self.buffer)):
+            self.spill()
+
+    def abandon(self) -> None:
+        """Put everything on disk in the place of a thread that does not come back.
+
+        A batch in its hand may be stored as well: it is a duplicate when it is replayed.
+        """
+        if self._overflow is None:
+            return
+        self._ripen(everything=True)
+        for thread, (key, batch) in list(self._in_hand.items()):
+            if self._overflow.append(key, batch):
+                with self._tally.lock:
+                    if self._in_hand.pop(thread, None) is not None:
+                        self._book(key, Outcome(spooled=len(batch)))
+        self.spill()
 
     def _store(self, key: StreamKey, batch: list[Record]) -> Outcome:
         """Store `batch`, however long the database is away."""
@@ -223,7 +321,10 @@ class Writer(Generic[Record]):
                     logger.warning(
                         "%s writer waits for the database: %s", self.stream, _first_line(error)
                     )
-                if time.monotonic() + pause > self._give_up_at:
+                out_of_time = time.monotonic() + pause > self._give_up_at
+                if self._spooled(key, batch, away_since, out_of_time=out_of_time):
+                    return Outcome(spooled=len(batch))
+                if out_of_time:
                     raise DatabaseUnavailable(f"{len(batch)} rows in hand") from None
                 # Told to stop, it still waits between attempts, for the time that it was given.
                 (self._never if self._stopping.is_set() else self._stopping).wait(pause)
@@ -236,6 +337,16 @@ class Writer(Generic[Record]):
                     time.monotonic() - away_since,
                 )
             return outcome
+
+    def _spooled(
+        self, key: StreamKey, batch: list[Record], away_since: float, *, out_of_time: bool
+    ) -> bool:
+        """Whether `batch` was put on disk, the database having been away for long enough."""
+        overflow = self._overflow
+        if overflow is None:
+            return False
+        due = overflow.is_due(away_since, len(self.buffer) + len(batch))
+        return (due or out_of_time) and overflow.append(key, batch)
 
     def _store_or_split(self, key: StreamKey, batch: list[Record]) -> Outcome:
         try:

@@ -14,7 +14,7 @@ from django.core.management.base import BaseCommand
 
 from marketdata.capture.accounts import unknown_names
 from marketdata.capture.config import CaptureConfig
-from marketdata.capture.display import live_status, report_text
+from marketdata.capture.display import live_status, replay_progress, report_text
 from marketdata.capture.journal import Journal
 from marketdata.capture.notify import notify
 from marketdata.capture.service import CaptureService
@@ -38,9 +38,15 @@ execution, order, position and balance of the enabled accounts.
   manage.py capture --symbols BTCUSDT --journal ~/journal
 
 Runs until Ctrl-C or SIGTERM, then stores what it holds and exits with 0; a second signal ends
-it at once with 130. Connections are rebuilt for ever; each outage becomes a capture gap.
+it at once with 130. While the database is away rows wait on disk; the next capture stores them
+first, and one that stops meanwhile exits with 75. Connections are rebuilt for ever; each outage
+becomes a capture gap.
 Accounts that are enabled, disabled or given new keys meanwhile are noticed within seconds.
-Exit codes: 0 ok, 1 error, 2 usage, 4 configuration, 75 exchange or database unavailable."""
+Exit codes: 0 ok, 1 error, 2 usage, 4 configuration, 6 rows were set aside,
+75 exchange or database unavailable."""
+
+# A backlog may take longer than a service has for its start: another minute, each time.
+REPLAYING = "EXTEND_TIMEOUT_USEC=60000000"
 
 
 class Command(BaseCommand):
@@ -91,14 +97,21 @@ class Command(BaseCommand):
             self.stdout.write(_announcement(config))
         journal = Journal(options["journal"]) if options["journal"] else None
         service.books.journal = journal
+        show_replay = replay_progress(self.stdout.write, quiet=quiet)
+
+        def on_replay(rows: int) -> None:
+            notify(REPLAYING)
+            show_replay(rows)
+
         with (
-            stop_on_signals() as stop,
+            stop_on_signals(service.abandon) as stop,
             live_status(sys.stdout, quiet=quiet) as show,
             journal or nullcontext(),
         ):
             report = service.run(
                 stop,
                 duration=options["duration"],
+                on_replay=on_replay,
                 on_tick=show,
                 on_ready=lambda: notify("READY=1"),
                 on_stopping=lambda: notify("STOPPING=1"),

@@ -6,6 +6,7 @@ import secrets
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -78,6 +79,13 @@ def capture_config(sandbox: SandboxServer, **changes: Any) -> CaptureConfig:
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """A service in a test looks at its parts often."""
     monkeypatch.setattr("marketdata.capture.service.TICK_SECONDS", 0.02)
+
+
+@pytest.fixture(autouse=True)
+def spool_folder(settings: Any, tmp_path: Path) -> Path:
+    """Each test has a spool of its own."""
+    settings.GRIDBOT_SPOOL_DIR = tmp_path / "spool"
+    return tmp_path / "spool"
 
 
 @pytest.fixture

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from marketdata.capture import display
-from marketdata.capture.display import live_status, report_text
+from marketdata.capture.display import COLUMNS, live_status, report_text
 from marketdata.capture.report import CaptureReport, StreamStatus
 from marketdata.capture.service import CaptureService
 from marketdata.exits import ExitCode
 
-COUNTS = dict.fromkeys(("received", "stored", "duplicate", "conflated", "quarantined"), 1234)
+COUNTS = dict.fromkeys(COLUMNS, 1234)
 STATUS = StreamStatus(
     stream="trades", counts=COUNTS | {"buffered": 7}, lag_seconds=0.25, silent_seconds=None
 )
@@ -35,7 +35,7 @@ def service(monkeypatch):
 
 def test_a_terminal_gets_a_table(service, monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setenv("COLUMNS", "140")
+    monkeypatch.setenv("COLUMNS", "160")
     out = Terminal()
     with live_status(out) as show:
         show(service)

@@ -15,6 +15,7 @@ from marketdata.capture.gaps import GapBook
 from marketdata.capture.public_writers import TradeWriter
 from marketdata.capture.quarantine import Quarantine
 from marketdata.capture.service import CaptureService
+from marketdata.capture.spool_log import SpoolLog
 from marketdata.demo.ledger import Ledger
 from marketdata.demo.verdict import Judge, Watermark
 from marketdata.exits import ConfigurationError, ExitCode
@@ -263,7 +264,7 @@ def test_a_writer_that_dies_stops_the_capture(sandbox, capturing, monkeypatch):
     assert any("a part of capture died" in problem for problem in report.problems)
 
 
-def test_more_rows_than_capture_may_hold_stop_it(sandbox, capturing, monkeypatch):
+def test_more_rows_than_memory_may_hold_go_to_disk(sandbox, capturing, monkeypatch):
     def away(self, key, batch):
         raise OperationalError("away")
 
@@ -274,9 +275,31 @@ def test_more_rows_than_capture_may_hold_stop_it(sandbox, capturing, monkeypatch
     with capturing(service) as running:
         send(sandbox, 5000)
         send(sandbox, 200)
+        sandbox.drain()
+        report = running.finish()
+    assert report.exit_code == ExitCode.UNAVAILABLE
+    assert any("5200 rows are safe in" in problem for problem in report.problems)
+    assert (report.violations, report.spool["left"]) == ([], 5200)
+
+
+def test_neither_database_nor_disk_stops_the_capture(sandbox, capturing, monkeypatch):
+    def away(self, *args):
+        raise OperationalError("away")
+
+    def full(self, *args):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(TradeWriter, "_insert", away)
+    monkeypatch.setattr(SpoolLog, "append", full)
+    monkeypatch.setattr("marketdata.capture.service.WRITER_STOP_SECONDS", 0)
+    service = CaptureService(capture_config(sandbox))
+    service.public.writers[0].buffer.capacity = 10
+    with capturing(service) as running:
+        send(sandbox, 5000)
+        send(sandbox, 200)
         report = running.wait()
     assert report.exit_code == ExitCode.UNAVAILABLE
-    assert any("5200 rows of trades" in problem for problem in report.problems)
+    assert any("rows of trades wait for the database" in problem for problem in report.problems)
     assert report.violations == ["trades: 5200 rows are still buffered at the end"]
 
 
@@ -317,7 +340,7 @@ def test_what_could_not_be_written_at_the_end_is_said(sandbox, capturing, monkey
         monkeypatch.setattr("marketdata.capture.service.CLOSING_PAUSE_SECONDS", 0)
         report = running.finish()
     assert report.exit_code == ExitCode.UNAVAILABLE
-    assert report.problems == ["gaps and quarantine could not be stored"]
+    assert report.problems == ["gaps and quarantine wait on disk for the next capture"]
 
 
 def test_rows_that_nobody_accounts_for_stop_the_capture(sandbox, capturing):
