@@ -65,18 +65,20 @@ class Disk:
         finally:
             self.close(file)
 
-    def replace(self, path: Path, data: bytes) -> None:
-        """Make `data` the content of `path`, whole or not at all; safe on return."""
+    def replace(self, path: Path, data: bytes, *, safe: bool = True) -> None:
+        """Make `data` the content of `path`, whole or not at all; safe on return if so wanted."""
         fresh = path.with_name(f"{path.name}.new")
         self.remove(fresh)
         file = self.create(fresh)
         try:
             self.write(file, data)
-            self.sync(file)
+            if safe:
+                self.sync(file)
         finally:
             self.close(file)
         self.rename(fresh, path)
-        self.sync_folder(path.parent)
+        if safe:
+            self.sync_folder(path.parent)
 
     def lock(self, path: Path) -> int | None:
         """Take the lock file `path` for the life of the process; None when another holds it."""

@@ -73,9 +73,9 @@ class Overflow:
         self._disk_failed = False
         return True
 
-    def next_group(self) -> Group | None:
-        """The rows to store first; None when there are none, or it is too early to try."""
-        if time.monotonic() < self._retry_at:
+    def next_group(self, *, at_once: bool) -> Group | None:
+        """The rows to store first; None when there are none, or it is too early to try again."""
+        if time.monotonic() < self._retry_at and not at_once:
             return None
         try:
             return self.log.first()

@@ -177,10 +177,14 @@ class SpoolLog:
         segment.rows -= Counter({key: rows})
         if end >= segment.size:
             self.forget(segment)
+        else:
+            # Lost with the power it costs a replay of duplicates, and no sync meanwhile.
+            self._mark(segment, 0, safe=False)
 
-    def _mark(self, segment: Segment, attempts: int) -> None:
+    def _mark(self, segment: Segment, attempts: int, *, safe: bool = True) -> None:
+        content = mark(segment.cursor, attempts)
         try:
-            self._spool.disk.replace(segment.mark_path, mark(segment.cursor, attempts))
+            self._spool.disk.replace(segment.mark_path, content, safe=safe)
         except OSError as error:
             # A full disk is what replaying will cure.
             logger.warning("an attempt at rows of %s could not be noted: %s", self.stream, error)

@@ -255,8 +255,11 @@ class Writer(Generic[Record]):
 
     def replay_next(self) -> bool:
         """Store the rows that have waited longest on disk; False while the database is away."""
-        group = self._overflow.next_group() if self._overflow else None
-        if self._overflow is None or group is None:
+        if self._overflow is None:
+            return False
+        # A stop does not wait for the time of the next attempt: it makes its last one now.
+        group = self._overflow.next_group(at_once=self._stopping.is_set())
+        if group is None:
             return False
         try:
             be_impatient()

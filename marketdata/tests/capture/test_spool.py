@@ -17,7 +17,7 @@ from marketdata.capture.spool import Spool
 from marketdata.capture.spool_codec import Span
 from marketdata.capture.spool_segment import DAMAGED, DROPPED, POISONED, Loss
 from marketdata.capture.tally import StreamKey
-from marketdata.tests.capture.disks import FailingDisk, ForgetfulDisk, InstantDisk
+from marketdata.tests.capture.disks import FailingDisk, InstantDisk
 from marketdata.tests.records import execution, ticker, trade
 
 TRADES = StreamKey("trades")
@@ -384,34 +384,6 @@ def test_whichever_operation_of_the_disk_fails_what_was_acknowledged_comes_back(
             assert acknowledged == list(range(12))
             break
     assert failing > 40
-
-
-@pytest.mark.parametrize("seed", range(60))
-def test_what_was_acknowledged_survives_the_power(tmp_path, seed):
-    chance = random.Random(seed)
-    disk = ForgetfulDisk()
-    spool = opened(tmp_path, disk=disk, segment_bytes=chance.choice([300, 800, 10_000]))
-    acknowledged: list[int] = []
-    settled: list[int] = []
-    story(spool, acknowledged, settled)
-    spool.close()
-    disk.lose_power(chance)
-    rows = [row.sequence - 1000 for row in drained(opened(tmp_path))]
-    assert set(acknowledged) <= {*rows, *settled}
-
-
-def test_a_spool_that_does_not_sync_is_caught_by_the_loss_of_power(tmp_path, monkeypatch):
-    """The control: the test above would see it."""
-    monkeypatch.setattr(ForgetfulDisk, "sync", lambda self, file: None)
-    caught = 0
-    for seed in range(20):
-        folder = tmp_path / str(seed)
-        folder.mkdir()
-        try:
-            test_what_was_acknowledged_survives_the_power(folder, seed)
-        except AssertionError:
-            caught += 1
-    assert caught > 10
 
 
 def test_a_full_disk_makes_room_for_accounts_by_dropping_public_rows(tmp_path):
