@@ -122,6 +122,8 @@ class Writer(Generic[Record]):
         self._stopping, self._never = threading.Event(), threading.Event()
         self._give_up_at = time.monotonic() + patience
         self._flushing = threading.Lock()
+        # One thread at a time puts rows on disk, so that none goes there twice.
+        self._spilling = threading.RLock()
         self._thread: threading.Thread | None = None
         tally.watch(self.pending)
 
@@ -279,35 +281,41 @@ class Writer(Generic[Record]):
         """Move what waits in memory to disk, from any thread; False when the disk fails."""
         if self._overflow is None:
             return False
-        while (taken := self._take()) is not None:
-            key, batch = taken
-            if not self._overflow.append(key, batch):
-                with self._tally.lock:
-                    del self._in_hand[threading.get_ident()]
-                    self.buffer.put_back(key, batch)
-                return False
-            self._settled(key, batch, Outcome(spooled=len(batch)))
-        return True
+        with self._spilling:
+            while (taken := self._take()) is not None:
+                key, batch = taken
+                if not self._overflow.append(key, batch):
+                    with self._tally.lock:
+                        del self._in_hand[threading.get_ident()]
+                        self.buffer.put_back(key, batch)
+                    return False
+                self._settled(key, batch, Outcome(spooled=len(batch)))
+            return True
 
     def relieve(self) -> None:
         """Spill in the place of a writer that does not come to it: its database hangs."""
         if self._overflow is not None and self._overflow.is_late(len(self.buffer)):
-            self.spill()
+            self.abandon()
 
     def abandon(self) -> None:
         """Put everything on disk in the place of a thread that does not come back.
 
-        A batch in its hand may be stored as well: it is a duplicate when it is replayed.
+        The batch in its hand goes first: newer rows alone on disk would hide its loss. It may
+        be stored as well, and is a duplicate when it is replayed.
         """
         if self._overflow is None:
             return
-        self._ripen(everything=True)
-        for thread, (key, batch) in list(self._in_hand.items()):
-            if self._overflow.append(key, batch):
+        with self._spilling:
+            self._ripen(everything=True)
+            for thread, (key, batch) in list(self._in_hand.items()):
+                if not self._overflow.append(key, batch):
+                    return
                 with self._tally.lock:
-                    if self._in_hand.pop(thread, None) is not None:
-                        self._book(key, Outcome(spooled=len(batch)))
-        self.spill()
+                    # Its thread may have settled it meanwhile: then it is on disk for nothing.
+                    if self._in_hand.pop(thread, None) is None:
+                        self._tally.add(key, received=len(batch))
+                    self._book(key, Outcome(spooled=len(batch)))
+            self.spill()
 
     def _store(self, key: StreamKey, batch: list[Record]) -> Outcome:
         """Store `batch`, however long the database is away."""
@@ -348,8 +356,11 @@ class Writer(Generic[Record]):
         overflow = self._overflow
         if overflow is None:
             return False
-        due = overflow.is_due(away_since, len(self.buffer) + len(batch))
-        return (due or out_of_time) and overflow.append(key, batch)
+        if not (out_of_time or overflow.is_due(away_since, len(self.buffer) + len(batch))):
+            return False
+        with self._spilling:
+            abandoned = threading.get_ident() not in self._in_hand
+            return abandoned or overflow.append(key, batch)
 
     def _store_or_split(self, key: StreamKey, batch: list[Record]) -> Outcome:
         try:
