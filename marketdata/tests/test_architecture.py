@@ -77,3 +77,11 @@ def test_marketdata_knows_the_models_of_strategies_and_nothing_above(path):
     above = under(imported(path), "strategies") - under(imported(path), "strategies.models")
     assert above <= {"strategies"}
     assert not under(imported(path), "gridbot_site")
+
+
+SPOOL = [path for path in within("capture") if path.stem.split("_")[0] in ("spool", "disk")]
+
+
+@pytest.mark.parametrize("path", SPOOL, ids=lambda path: path.stem)
+def test_the_spool_knows_no_django(path):
+    assert not under(imported(path), "django", "marketdata.models", "accounts", "strategies")
