@@ -65,14 +65,21 @@ class FailingDisk(InstantDisk):
         super().rename(path, new)
 
 
+class PowerLost(Exception):
+    """The power went: nothing that comes after it happens."""
+
+
 class ForgetfulDisk(Disk):
     """A disk that loses at `lose_power` what was not synced, and keeps some of it at random.
 
+    The power goes in the midst of operation number `steps`, if it comes to that.
     Of a name that was made, removed or changed the old or the new state is left; of a file the
-    synced content, and behind it nothing, a part of the rest, zeros or noise.
+    synced content, and behind it nothing, a part of the rest, zeros, or all of it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, steps: int = 0) -> None:
+        self._steps = steps
+        self._count = 0
         self._numbers = 0
         self._open: dict[int, int] = {}
         self._content: dict[int, bytes] = {}
@@ -80,7 +87,13 @@ class ForgetfulDisk(Disk):
         self._names: dict[Path, int] = {}
         self._safe_names: dict[Path, int] = {}
 
+    def _step(self) -> None:
+        self._count += 1
+        if 0 < self._steps <= self._count:
+            raise PowerLost
+
     def create(self, path: Path) -> int:
+        self._step()
         file = super().create(path)
         self._numbers += 1
         self._open[file] = self._names[path] = self._numbers
@@ -90,12 +103,15 @@ class ForgetfulDisk(Disk):
     def write(self, file: int, data: bytes) -> None:
         super().write(file, data)
         self._content[self._open[file]] += data
+        self._step()
 
     def sync(self, file: int) -> None:
+        self._step()
         number = self._open[file]
         self._safe[number] = self._content[number]
 
     def sync_folder(self, path: Path) -> None:
+        self._step()
         kept = {name: n for name, n in self._safe_names.items() if name.parent != path}
         now = {name: n for name, n in self._names.items() if name.parent == path}
         self._safe_names = kept | now
@@ -103,10 +119,12 @@ class ForgetfulDisk(Disk):
     def remove(self, path: Path) -> None:
         super().remove(path)
         self._names.pop(path, None)
+        self._step()
 
     def rename(self, path: Path, new: Path) -> None:
         super().rename(path, new)
         self._names[new] = self._names.pop(path)
+        self._step()
 
     def truncate(self, path: Path, size: int) -> None:
         super_disk = Disk()

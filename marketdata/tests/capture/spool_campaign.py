@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -24,7 +25,7 @@ from marketdata.capture.spool import Spool
 from marketdata.capture.spool_codec import decode
 from marketdata.capture.spool_segment import Loss
 from marketdata.capture.tally import StreamKey
-from marketdata.tests.capture.disks import ForgetfulDisk
+from marketdata.tests.capture.disks import ForgetfulDisk, PowerLost
 from marketdata.tests.records import START, trade
 
 TRADES = StreamKey("trades")
@@ -142,21 +143,23 @@ def rows_on_disk(spool: Spool) -> list[int]:
     ]
 
 
-def lose_power_once(folder: Path, seed: int, disk: ForgetfulDisk) -> Result:
-    """A short story of appends and replays, which ends with the power."""
+def lose_power_once(folder: Path, seed: int) -> Result:
+    """A short story of appends and replays, which the power ends in the midst of something."""
     chance = random.Random(seed)
+    disk = ForgetfulDisk(steps=chance.randint(1, 80))
     spool = Spool(folder, segment_bytes=chance.choice([300, 800, 10_000]), disk=disk)
-    spool.open(DATABASE, "sandbox")
-    log = spool.log("trades")
     waiting: set[int] = set()
     result = Result(kills=1)
-    for number in range(chance.randint(1, 12)):
-        log.append(TRADES, [trade(number)])
-        waiting.add(number)
-        result.acknowledged += 1
-        if chance.random() < 0.3 and (group := log.first()):
-            waiting -= {row.sequence - 1000 for row in group.records}
-            log.settle(group)
+    with suppress(PowerLost):
+        spool.open(DATABASE, "sandbox")
+        log = spool.log("trades")
+        for number in range(12):
+            log.append(TRADES, [trade(number)])
+            waiting.add(number)
+            result.acknowledged += 1
+            if chance.random() < 0.3 and (group := log.first()):
+                waiting -= {row.sequence - 1000 for row in group.records}
+                log.settle(group)
     spool.close()
     disk.lose_power(chance)
     found = Spool(folder)
@@ -172,7 +175,7 @@ def lose_power_often(times: int, seed: int) -> Result:
     total = Result()
     for number in range(seed, seed + times):
         with tempfile.TemporaryDirectory(prefix="gridbot-spool-") as name:
-            one = lose_power_once(Path(name), number, ForgetfulDisk())
+            one = lose_power_once(Path(name), number)
         if one.lost:
             sys.stdout.write(f"seed {number}: {one}\n")
         total = Result(**{key: value + vars(one)[key] for key, value in vars(total).items()})
