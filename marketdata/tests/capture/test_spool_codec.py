@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from marketdata.bybit.records import TradeRecord
@@ -70,7 +70,7 @@ def exactly(rows: list[Any]) -> list[list[tuple[type, str]]]:
 
 
 @pytest.mark.parametrize("stream", RECORDS)
-@settings(max_examples=40)
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data(), account_id=st.uuids())
 def test_every_record_comes_back_as_it_was(stream, data, account_id):
     rows = data.draw(batches(stream))
