@@ -3,8 +3,9 @@
     python -m benchmarks.engine [--json] [--rounds 15]
 
 A ticker is handed over with all orders resting (the steady state), with every second one and with
-none; it is asked for its quiet band; and it is skipped by that band. Both ladders, 100 orders, are
-looked at on every ticker. All are timed in turn, round by round; shown are the median round and
+none, the same orders as before; with an order more or less than before; and after a fill, which
+changes the levels. The quiet band is asked for, and a ticker is skipped by it. Both ladders, 100
+orders, are looked at on every ticker. All are timed in turn, round by round; shown are the median round and
 the fastest.
 """
 
@@ -91,6 +92,38 @@ def skipped() -> Callable[[], object]:
     return lambda: low <= next(prices) <= high
 
 
+def changed() -> Callable[[], object]:
+    """Return a call that hands over a ticker, with an order less or more than before."""
+    engine = started()
+    limits = orders(engine, 1)
+    last = limits["long"].pop()
+    events: Iterator[TickerEvent] = cycle([ticker(price) for price in PRICES])
+
+    def call() -> object:
+        if limits["long"][-1] is last:
+            limits["long"].pop()
+        else:
+            limits["long"].append(last)
+        return engine.on_event(next(events), limits)
+
+    return call
+
+
+def filled() -> Callable[[], object]:
+    """Return a call that hands over a fill, of levels below and above in turn, and a ticker."""
+    engine = started()
+    limits = orders(engine, 1)
+    below, above = engine.grid.grid[24]["price"], engine.grid.grid[26]["price"]
+    events = cycle([execution(below), execution(above)])
+    after = ticker(CENTRE)
+
+    def call() -> object:
+        engine.on_event(next(events))
+        return engine.on_event(after, limits)
+
+    return call
+
+
 def executed() -> Callable[[], object]:
     """Return a call that hands over a fill, of levels below and above in turn."""
     engine = started()
@@ -115,7 +148,9 @@ def cases() -> dict[str, Callable[[], object]]:
         "ticker, skipped by the band": skipped(),
         "quiet band, all resting": band_asked(lambda engine: orders(engine, 1)),
         "quiet band, half resting": band_asked(lambda engine: orders(engine, 2)),
+        "ticker, one order changed": changed(),
         "execution": executed(),
+        "execution and the ticker after it": filled(),
         "build": built(),
     }
 
@@ -159,9 +194,9 @@ def main() -> None:
     if options.json:
         print(json.dumps(results))
         return
-    print(f"{'microseconds':30}{'median':>10}{'fastest':>10}")
+    print(f"{'microseconds':35}{'median':>10}{'fastest':>10}")
     for name, each in results.items():
-        print(f"{name:30}{each['median_us']:>10.2f}{each['fastest_us']:>10.2f}")
+        print(f"{name:35}{each['median_us']:>10.2f}{each['fastest_us']:>10.2f}")
 
 
 if __name__ == "__main__":

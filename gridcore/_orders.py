@@ -39,6 +39,18 @@ class Reading(NamedTuple):
 
     facts: list[tuple[Any, ...]]
     resting: list[Resting]
+    # The one type of all prices; None when they are of several, or of one that is none.
+    kind: type | None = None
+
+    def is_of(self, facts: list[tuple[Any, ...]]) -> bool:
+        """Whether these facts would be read the same."""
+        try:
+            if facts != self.facts:
+                return False
+        except ArithmeticError:  # a signalling NaN compares with nothing
+            return False
+        # Only a text equals nothing but texts: 1 == True, and a float equals long Decimals.
+        return self.kind is str or _kind_of(facts) is self.kind
 
 
 Readings = dict[str, Reading]
@@ -50,7 +62,7 @@ class OrderReader:
     def __init__(self, scale: Scale) -> None:
         self._scale = scale
         self._ticks: dict[str, Ticks] = {}
-        self._last = {name: Reading([], []) for name in DIRECTIONS}
+        self._last = {name: Reading([], [], str) for name in DIRECTIONS}
 
     def read(self, given: Orders) -> Readings:
         """Return the readings by direction; the same object while the orders are the same."""
@@ -69,14 +81,13 @@ class OrderReader:
         except (KeyError, TypeError):
             facts = [_facts_or_raise(order) for order in orders]
         last = self._last[direction]
-        if _are_same(facts, last.facts):
+        if last.is_of(facts):
             return last
         resting = [
             Resting(self._read_price(*each), each[1], place) for place, each in enumerate(facts)
         ]
-        reading = Reading(facts, resting)
-        # True equals 1, but is no price: a text is safe to recognise, and so is all but a 1.
-        if all(type(price) is str or price != 1 for price, _, _ in facts):
+        reading = Reading(facts, resting, _kind_of(facts))
+        if reading.kind is not None:
             self._last[direction] = reading
         return reading
 
@@ -98,11 +109,9 @@ class OrderReader:
         return ticks
 
 
-def _are_same(facts: list[tuple[Any, ...]], others: list[tuple[Any, ...]]) -> bool:
-    try:
-        return facts == others
-    except ArithmeticError:  # a signalling NaN compares with nothing
-        return False
+def _kind_of(facts: list[tuple[Any, ...]]) -> type | None:
+    kinds = {type(price) for price, _, _ in facts} or {str}
+    return kinds.pop() if len(kinds) == 1 else None
 
 
 def _facts_or_raise(order: Order) -> tuple[Any, ...]:

@@ -28,7 +28,8 @@ class Nearest(NamedTuple):
 class BookSide:
     """One side of the book.
 
-    `best` is its best price; while the side is empty, one that no market price is beyond. A key is the price in ticks, negated for Buys: on both sides, the lower the better.
+    `best` is its best price; while the side is empty, one that no market price is beyond. A key
+    is the price in ticks, negated for Buys: on both sides, the lower the better.
     """
 
     def __init__(self, scale: Scale, sign: int, nobody: Decimal) -> None:

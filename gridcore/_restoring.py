@@ -31,6 +31,8 @@ def read_saved(
     anchor = None
     if anchor_price is not None:
         anchor = scale.nearest(to_price(anchor_price, "anchor_price"))
+        if anchor < 1:
+            raise InvalidGrid(f"anchor_price {anchor_price} is less than half a tick")
     numbers = _read_numbers([level.get("level") for level in levels])
     if numbers is None:
         zero = _zero_index(sides, ticks, anchor)

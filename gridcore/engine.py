@@ -34,7 +34,7 @@ from typing import Any
 from gridcore._comparison import Comparer, Comparison, Plan, Planner, Reach, Row
 from gridcore._orders import MEMORY, Order, OrderReader, Orders, Readings
 from gridcore.config import GridConfig
-from gridcore.errors import InvalidEvent
+from gridcore.errors import GridcoreError, InvalidEvent
 from gridcore.events import Event, ExecutionEvent, OrderUpdateEvent, TickerEvent
 from gridcore.grid import Grid, GridLevel
 from gridcore.instrument import ZERO, to_price
@@ -66,6 +66,8 @@ class GridEngine:
         self.symbol = symbol
         self.config = config
         self.tick_size = to_price(tick_size, "tick_size")
+        if not isinstance(strat_id, str):
+            raise GridcoreError(f"strat_id must be a text, not {strat_id!r}")
         self.strat_id = strat_id
         self.grid = Grid(
             self.tick_size, config.grid_count, config.grid_step, config.rebalance_threshold
@@ -108,6 +110,8 @@ class GridEngine:
 
     def on_event(self, event: Event, limit_orders: Orders | None = None) -> list[Intent]:
         """Take an event and return what is wanted; `limit_orders` rest, by direction."""
+        if not isinstance(event, Event):
+            raise InvalidEvent(f"an event is needed, not {event!r}")
         if event.symbol != self.symbol:
             raise InvalidEvent(f"{self.symbol} is traded here, not {event.symbol!r}")
         if isinstance(event, TickerEvent):

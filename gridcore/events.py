@@ -129,6 +129,8 @@ class OrderUpdateEvent(Event):
     def __post_init__(self) -> None:
         _check_type(self, EventType.ORDER_UPDATE)
         Event.__post_init__(self)
+        if not isinstance(self.status, str):
+            raise ValueError(f"status must be a text, not {self.status!r}")
         _check_side(self.side)
         _check_price("price", self.price)
         _check_amount("qty", self.qty)

@@ -14,7 +14,7 @@ from hashlib import sha256
 from typing import ClassVar
 
 from gridcore.errors import GridcoreError
-from gridcore.instrument import to_decimal
+from gridcore.instrument import to_amount, to_decimal, to_price
 
 SIDES = ("Buy", "Sell")
 DIRECTIONS = ("long", "short")
@@ -43,6 +43,8 @@ class PlaceLimitIntent:
     def __post_init__(self) -> None:
         _check_member("side", self.side, SIDES)
         _check_member("direction", self.direction, DIRECTIONS)
+        to_price(self.price)
+        to_amount(self.qty, "qty")
 
     @classmethod
     def create(
@@ -61,6 +63,8 @@ class PlaceLimitIntent:
 
         The price enters the name with the decimals it is given with, so give it in the tick's.
         """
+        if strat_id is not None and not isinstance(strat_id, str):
+            raise GridcoreError(f"strat_id must be a text, not {strat_id!r}")
         side, direction = _text(side), _text(direction)
         number = to_decimal(price, "price")
         values = {

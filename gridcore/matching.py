@@ -26,7 +26,8 @@ leg's size, and cancelled with all others of its leg once nothing is left for it
 there is, all of them rest, though they add up to more than the leg.
 
 *Whole or not at all.* All input is read, and the model asked, before anything changes: what
-raises has changed nothing. Orders, legs and happenings are values; nothing inside is handed out.
+raises has changed nothing. Orders, legs and happenings are values. What `limit_orders` gives is
+kept for the next time it is asked, but never read by the book.
 Order prices are whole ticks; the market's may lie between and are compared exactly.
 """
 
@@ -100,6 +101,8 @@ class MatchingBook:
         taker_fee: Decimal,
         fill_model: FillModel = strict_cross,
     ) -> None:
+        if not callable(fill_model):
+            raise InvalidOrder(f"fill_model must be a function, not {fill_model!r}")
         self._scale = Scale(tick_size, "tick_size")
         self._account = Account(
             self._scale,

@@ -209,7 +209,10 @@ def make_entry(
         "grid_step": to_price(grid_step, "grid_step"),
         "grid_count": grid_count,
     }
-    levels = [_level(level) for level in grid or ()]
+    try:
+        levels = [_level(level) for level in grid or ()]
+    except (TypeError, AttributeError):
+        raise ValueError(f"grid must be a list of levels, not {grid!r}") from None
     return entry | ({"grid": levels} if levels else {})
 
 

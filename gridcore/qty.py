@@ -50,6 +50,8 @@ def create_qty_calculator(
     It gives 0, which means no order, without a price or, if the amount is a share of the
     wallet, without a balance. ValueError for an amount that is not a positive number.
     """
+    if not isinstance(amount_str, str):
+        raise ValueError(f"invalid amount string {amount_str!r}: it must be a text")
     if not amount_str:
         raise ValueError("amount string must not be empty")
     is_share = amount_str.startswith("x")

@@ -19,6 +19,10 @@ from gridcore import GridConfig, RiskConfig, create_qty_calculator
 
 GRID_KEYS = tuple(field.name for field in fields(GridConfig))
 RISK_KEYS = tuple(field.name for field in fields(RiskConfig))
+# 500 active orders of a symbol (V5 docs, "Place Order"), and the long and the short have a ladder.
+MOST_LEVELS = 250
+# A step of 100 percent down from any price is no price.
+WHOLE = 100
 DEFAULT_GRID = asdict(GridConfig())
 DEFAULT_RISK = asdict(RiskConfig(0.8, 1.2, 8.0, 0.15))
 
@@ -36,8 +40,19 @@ class StrategyConfig:
         """Build what the keys describe; ValueError naming the key and the value refused."""
         _check_keys(config, (*GRID_KEYS, "amount", "risk"))
         grid = GridConfig(**{key: config[key] for key in GRID_KEYS if key in config})
+        _check_tradable(grid)
         amount = _amount(config["amount"]) if "amount" in config else None
         return cls(grid=grid, amount=amount, risk=_risk(config.get("risk", {})))
+
+
+def _check_tradable(grid: GridConfig) -> None:
+    if grid.grid_count > MOST_LEVELS:
+        raise ValueError(
+            f"grid_count must be at most {MOST_LEVELS}, not {grid.grid_count}: two ladders of more "
+            "are more orders than the exchange takes"
+        )
+    if grid.grid_step >= WHOLE:
+        raise ValueError(f"grid_step must be below {WHOLE} percent, not {grid.grid_step}")
 
 
 def _amount(amount: object) -> str:

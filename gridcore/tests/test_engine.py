@@ -6,7 +6,9 @@ import copy
 import logging
 from datetime import UTC, datetime
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given, settings
@@ -156,6 +158,21 @@ def test_a_level_is_placed_when_far_enough(price, wanted):
     assert [side for side, _, _ in placed(intents)] == wanted
 
 
+@pytest.mark.parametrize(
+    ("step", "price", "wanted"),
+    [
+        # 200*|120 - 150| = 50*120: as far as half a step, and no further.
+        (50, "120", [("Buy", "50.0", -1)]),
+        (50, "119.9", [("Buy", "50.0", -1), ("Sell", "150.0", 1)]),
+        # 200*|75 - 60| = 40*75
+        (40, "75", [("Sell", "140.0", 1)]),
+        (40, "75.1", [("Buy", "60.0", -1), ("Sell", "140.0", 1)]),
+    ],
+)
+def test_half_a_step_away_is_not_far_enough(step, price, wanted):
+    assert placed(started(count=2, step=step).on_event(ticker(price))) == wanted
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.decimals("98", "102", places=3), st.sampled_from([0.5, 1.0, 1.3]))
 def test_eligibility_is_the_documented_comparison(price, step):
@@ -170,6 +187,52 @@ def test_eligibility_is_the_documented_comparison(price, step):
         and (x["price"] < price) == (x["side"] == "Buy")
     }
     assert {x.price for x in engine.on_event(ticker(price))} == wanted
+
+
+def test_which_of_doubled_orders_stays_is_asked_anew_on_every_ticker():
+    engine = started()
+    doubled = [order("99.0", order_id="a"), order("99.0", order_id="b")]
+    assert cancelled(engine.on_event(ticker("100"), {"long": doubled})) == [("b", "duplicate")]
+    doubled[1]["cumExecQty"] = "0.1"
+    assert cancelled(engine.on_event(ticker("100"), {"long": doubled})) == [("a", "duplicate")]
+
+
+def test_excess_is_counted_beside_the_levels_there_are():
+    saved = started(count=10).snapshot()["grid"]
+    engine = make(restored_grid=saved)
+    engine.on_event(ticker("100"), {"long": many(21)})
+    assert engine.snapshot()["grid"] == saved
+    assert len(cancelled(engine.on_event(ticker("100"), {"long": many(22)}))) == 22
+    assert len(engine.grid.grid) == 5
+
+
+def test_a_refusal_after_a_fill_was_taken_in_takes_all_of_it_back():
+    # At 0.5 an anchor is possible in these restored levels, and a build is not.
+    saved = [
+        {"side": "Buy", "price": D("0.1"), "level": -1},
+        {"side": "Wait", "price": D("0.5"), "level": 0},
+        {"side": "Sell", "price": D("0.9"), "level": 1},
+    ]
+    engine = make(count=2, step=99.0, restored_grid=saved)
+    engine.on_event(fill("0.1"))
+    twin = copy.deepcopy(engine)
+    with pytest.raises(ValueError, match="non-positive price"):
+        engine.on_event(ticker("0.4"), {"long": many(14)})
+    assert everything(engine) == everything(twin)
+    after = [each.on_event(ticker("0.4")) for each in (engine, twin)]
+    assert after[0] == after[1]
+    assert everything(engine) == everything(twin)
+
+
+@pytest.mark.parametrize("strat_id", [None, 1, UUID(int=1)])
+def test_a_strategy_has_a_text_for_its_id(strat_id):
+    with pytest.raises(ValueError, match="strat_id"):
+        GridEngine("BTCUSDT", D("0.1"), GridConfig(), strat_id)
+
+
+def test_what_is_no_event_is_refused():
+    with pytest.raises(ValueError, match="None"):
+        make().on_event(None)
 
 
 def test_orders_that_rest_at_the_start_are_no_excess():
@@ -202,7 +265,11 @@ def test_a_level_that_is_changed_in_place_is_noticed():
 
 
 @pytest.mark.parametrize(
-    ("good", "bad"), [(1, True), (D(2), D("sNaN")), (D(2), D("NaN")), ("2", "2 x"), (2.0, 2j)]
+    ("good", "bad"),
+    [
+        *[(1, True), (D(2), D("sNaN")), (D(2), D("NaN")), ("2", "2 x"), (2.0, 2j)],
+        *[(2, 2 + 0j), (2, Fraction(2)), (2.0, Fraction(2))],
+    ],
 )
 def test_what_only_looks_like_the_price_of_before_is_refused(good, bad):
     engine = make(tick="0.5", step=60.0, count=2)

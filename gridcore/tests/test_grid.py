@@ -164,6 +164,15 @@ def test_a_fill_waits_and_the_rest_follow_the_price():
     assert grid.anchor_price == 100
 
 
+def test_too_close_is_strict_below_the_fill_as_well():
+    # 400*|60 - 66| = 40*60
+    grid = make(2, 40.0, threshold=0.9)
+    grid.update_grid(D("66"), D("100"))
+    assert sides(grid)[0] == "B"
+    grid._assign_sides(D("100"), fill_price=D("65.9"))
+    assert sides(grid)[0] == "W"
+
+
 def test_too_close_is_strict():
     # At level 100 the limit is 0.25: a fill exactly there is far enough.
     grid = make(threshold=0.9)

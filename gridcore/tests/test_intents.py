@@ -23,6 +23,19 @@ def create(**values):
     return PlaceLimitIntent.create(**order | {"grid_level": -1, "direction": "long"} | values)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *[("price", D(0)), ("price", D(-99)), ("price", D("NaN"))],
+        *[("qty", D(-1)), ("qty", D("Infinity")), ("strat_id", 7)],
+    ],
+)
+def test_an_intent_of_no_price_or_no_quantity_is_refused(name, value):
+    values = {"price": D(99), "qty": D(0), "strat_id": "s1"} | {name: value}
+    with pytest.raises(ValueError, match=name):
+        PlaceLimitIntent.create("BTCUSDT", "Buy", grid_level=-1, direction="long", **values)
+
+
 def test_fields_stand_in_the_documented_order():
     names = [field.name for field in dataclasses.fields(PlaceLimitIntent)]
     assert names[:5] == ["symbol", "side", "price", "qty", "reduce_only"]

@@ -140,8 +140,8 @@ def test_what_a_killed_writer_of_another_user_left_is_no_obstacle(store, path):
 
 def test_processes_do_not_lose_each_others_entries(store, path):
     """Read, change, write without a lock loses entries; one temporary name without it mixes files."""
-    code = "for n in range(15): store.save(f'{NAME}-{n}', D(100), 0.2, 2)\n"
+    code = "for n in range(60): store.save(f'{NAME}-{n}', D(100), 0.2, 2)\n"
     writers = [run(path, f"NAME = {name!r}\n{code}") for name in "ab"]
     assert [writer.wait(30) for writer in writers] == [0, 0]
-    assert len(json.loads(path.read_text())) == 30
+    assert len(json.loads(path.read_text())) == 120
     assert names(path) == ["anchors.json"]

@@ -75,8 +75,16 @@ def test_a_config_that_makes_no_strategy_is_refused_with_its_reason(config, mess
     assert error.value.messages == [message]
 
 
-def test_the_largest_number_that_json_can_write_is_no_error():
-    validate_strategy_config(json.loads('{"grid_step": 1' + "0" * 400 + "}"))
+@pytest.mark.parametrize("config", ['{"grid_step": 1' + "0" * 400 + "}", '{"grid_step": 100}'])
+def test_a_step_that_leaves_no_price_below_is_refused(config):
+    with pytest.raises(ValidationError, match="grid_step must be below 100 percent"):
+        validate_strategy_config(json.loads(config))
+
+
+def test_a_grid_is_no_larger_than_the_exchange_takes_orders_for():
+    validate_strategy_config({"grid_count": 250})
+    with pytest.raises(ValidationError, match="grid_count must be at most 250, not 251"):
+        validate_strategy_config({"grid_count": 251})
 
 
 def test_what_is_left_out_is_the_default_and_no_amount_is_made_up():
