@@ -20,6 +20,7 @@ from accounts.models import User
 from accounts.tenant_admin import AccountFilter, ReadOnlyAdmin
 from marketdata.models import (
     CaptureGap,
+    CaptureLease,
     CoverageInterval,
     EnvironmentStamp,
     Instrument,
@@ -276,6 +277,15 @@ class CaptureGapAdmin(SpanAdmin):
         *("rows_added", "attempts"),
     )
     list_filter = ("state", "stream", AccountFilter)
+
+
+@admin.register(CaptureLease)
+class CaptureLeaseAdmin(PublicFactAdmin):
+    """Who captures into this database: one row. The token stays out of sight."""
+
+    list_display = ("holder", "epoch", "acquired_at", "expires_at")
+    exclude = ("token",)
+    ordering = ("id",)
 
 
 @admin.register(QuarantinedMessage)

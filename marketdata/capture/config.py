@@ -37,6 +37,9 @@ class CaptureConfig:
     spool_max_bytes: int = field(default_factory=lambda: settings.GRIDBOT_SPOOL_MAX_BYTES)
     spool_after: float = field(default_factory=lambda: settings.GRIDBOT_SPOOL_AFTER_SECONDS)
     spool_rows: int = field(default_factory=lambda: settings.GRIDBOT_SPOOL_ROWS)
+    lease_seconds: float = field(default_factory=lambda: settings.EVENTSAVER_LEASE_SECONDS)
+    # Stand by while another capture holds the database, instead of giving up.
+    wait: bool = False
     # Seconds between two attempts with a key that the exchange refused, and between two looks
     # at the accounts of the database.
     refused_delay: float = 300.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from marketdata.models.coverage import (
     CaptureGap,
+    CaptureLease,
     CoverageInterval,
     QuarantinedMessage,
     Span,
@@ -21,6 +22,7 @@ from marketdata.models.public import EnvironmentStamp, Instrument, PublicTrade, 
 
 __all__ = [
     "CaptureGap",
+    "CaptureLease",
     "CoverageInterval",
     "EnvironmentStamp",
     "Instrument",

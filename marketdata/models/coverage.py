@@ -92,6 +92,28 @@ class CaptureGap(Span):
         ]
 
 
+class CaptureLease(models.Model):
+    """Which process captures into this database: one row, whose epoch rises with each holder."""
+
+    holder = models.CharField(max_length=200, help_text="Host and process, for people.")
+    process = models.CharField(
+        max_length=100,
+        help_text="What tells this process from every other one of its machine's life.",
+    )
+    token = models.CharField(max_length=32, help_text="Random, of one capture.")
+    epoch = models.PositiveBigIntegerField(default=0, help_text="How many have held it.")
+    acquired_at = models.DateTimeField()
+    expires_at = models.DateTimeField(
+        help_text="By the database's clock; not later than now: it is free."
+    )
+
+    class Meta:
+        db_table = "capture_lease"
+
+    def __str__(self) -> str:
+        return f"{self.holder}, epoch {self.epoch}"
+
+
 class QuarantinedMessage(models.Model):
     """What arrived and could not be stored, with the reason; the same thing twice is one row."""
 

@@ -14,6 +14,7 @@ from factory.django import DjangoModelFactory
 from accounts.tests.factories import BybitAccountFactory
 from marketdata.models import (
     CaptureGap,
+    CaptureLease,
     CoverageInterval,
     EnvironmentStamp,
     Instrument,
@@ -112,6 +113,22 @@ class EnvironmentStampFactory(DjangoModelFactory[EnvironmentStamp]):
 
     id = 1
     environment = "sandbox"
+
+
+class CaptureLeaseFactory(DjangoModelFactory[CaptureLease]):
+    """The lease of a database: one row."""
+
+    class Meta:
+        model = CaptureLease
+        django_get_or_create = ("id",)
+
+    id = 1
+    holder = "host, process 1"
+    process = "boot/pid:[1]/1/1"
+    token = "0" * 32
+    epoch = 1
+    acquired_at = START
+    expires_at = START
 
 
 class PrivateFactFactory(FactFactory[Model]):

@@ -32,6 +32,7 @@ PUBLIC: list[Any] = [
     factories.TickerSnapshotFactory,
     factories.InstrumentFactory,
     factories.EnvironmentStampFactory,
+    factories.CaptureLeaseFactory,
 ]
 PRIVATE: list[Any] = [
     factories.PrivateExecutionFactory,
