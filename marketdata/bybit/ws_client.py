@@ -24,7 +24,18 @@ import orjson
 import websocket
 
 from marketdata.bybit.environments import Endpoints, Environment
-from marketdata.bybit.errors import AuthenticationFailed, BybitError, ExchangeUnavailable
+from marketdata.bybit.errors import (
+    AuthenticationFailed,
+    BybitError,
+    ExchangeUnavailable,
+    MalformedMessage,
+)
+from marketdata.bybit.values import (
+    checked_ms,
+    integer_from_digits,
+    latest_plausible_ms,
+    time_from_ms,
+)
 from marketdata.bybit.ws_stream import CLOSE_SECONDS, Stream
 
 logger = logging.getLogger(__name__)
@@ -36,11 +47,16 @@ ACKNOWLEDGE_SECONDS = 10.0
 
 @dataclass
 class ConnectionState:
-    """When a connection was made and lost, and when it last heard anything; aware UTC."""
+    """When a connection was made and lost, and when it last heard anything; aware UTC.
+
+    `pong_ts` is by the exchange's clock: what the last answer to a ping said on this connection,
+    where it says (private ones do, public ones do not).
+    """
 
     connected_at: datetime | None = None
     disconnected_at: datetime | None = None
     last_message_ts: datetime | None = None
+    pong_ts: datetime | None = None
     reconnect_count: int = 0
 
 
@@ -58,6 +74,18 @@ def parsed_json(text: str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError):
         raise ValueError(strict) from None
+
+
+def pong_time(message: Mapping[str, Any], received_at: datetime | None) -> datetime | None:
+    """The exchange's time in an answer to a ping; None where there is none that is plausible."""
+    args = message.get("args")
+    if not (isinstance(args, list) and args and received_at):
+        return None
+    try:
+        milliseconds = integer_from_digits(args[0], "args")
+        return time_from_ms(checked_ms(milliseconds, "args", latest_plausible_ms(received_at)))
+    except MalformedMessage:
+        return None
 
 
 class FrameHandler(Protocol):
@@ -136,6 +164,7 @@ class WebSocketClient(ABC):
         self._generation += 1
         generation = self._generation
         self._subscriptions = _Subscriptions()
+        self.state.pong_ts = None
         # Bounds every read and write of a socket whose other end is gone.
         websocket.setdefaulttimeout(self._ping["ping_timeout"])
         self._heard_at = time.monotonic()
@@ -268,6 +297,7 @@ class WebSocketClient(ABC):
 
     def _is_answer(self, message: dict[str, Any]) -> bool:
         if message.get("op") == "pong" or message.get("ret_msg") == "pong":
+            self.state.pong_ts = pong_time(message, self.state.last_message_ts)
             return True
         with self._answered:
             known = self._subscriptions

@@ -42,6 +42,8 @@ class Collector:
 
     def __init__(self, books: Books, routes: dict[str, Route], account_id: UUID | None = None):
         self.heard_at: dict[StreamKey, datetime] = {}
+        # The newest row of this connection, by the exchange's clock.
+        self.newest: datetime | None = None
         self._books = books
         self._routes = routes
         self._no_stream = StreamKey(UNKNOWN, account_id)
@@ -59,6 +61,7 @@ class Collector:
 
     def on_connecting(self) -> None:
         """A new connection begins."""
+        self.newest = None
 
     def on_message(self, message: dict[str, Any], text: str, received_at: datetime) -> None:
         """Take a frame with a topic."""
@@ -99,7 +102,9 @@ class Collector:
             write(parsed.records)
             times = [record.exchange_ts for record in parsed.records]
             feed = Feed(key.stream, symbol, key.account_id)
-            self._books.gaps.note_rows(feed, min(times), max(times))
+            newest = max(times)
+            self._books.gaps.note_rows(feed, min(times), newest)
+            self.newest = max(newest, self.newest or newest)
 
 
 class PublicCollector(Collector):
@@ -133,6 +138,7 @@ class PublicCollector(Collector):
 
     def on_connecting(self) -> None:
         """Forget merged tickers: the next connection begins with snapshots."""
+        super().on_connecting()
         self._normalizer.reset_tickers()
 
     def _on_trades(self, message: dict[str, Any], received_at: datetime) -> None:

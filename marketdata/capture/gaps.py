@@ -1,15 +1,21 @@
-"""Gaps: from the last row before an outage to the first row after it, per symbol or account.
+"""Gaps, and the lives between them: per stream and symbol, or stream and account.
+
+A life is a time in which nothing can have been missed: from the first row after subscribing to
+the frontier, behind which nothing is still to come. A gap is what lies between two lives: from
+the frontier of one to the first row of the next, both included. Rows move the frontier, and so
+does whatever else the connection brings with the exchange's time (`beat`), as far as that may
+be trusted.
 
 Rows are noted on socket threads, in memory; the database is written by `persist`, which
 whoever runs capture calls. What is not written when a process dies is covered by the gap that
-the next start opens from the newest stored row.
+the next start opens from where the last vouched span ended.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -18,20 +24,17 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import BybitAccount
+from marketdata.capture.feeds import BEAT_MARGIN, TICK, Life
+from marketdata.capture.feeds import Feed as Feed
 from marketdata.models import CaptureGap
-
-
-class Feed(NamedTuple):
-    """One stream of one symbol, or of one account where it is private."""
-
-    stream: str
-    symbol: str = ""
-    account_id: UUID | None = None
 
 
 @dataclass
 class OpenGap:
-    """A gap that has begun; `pk` is None until it is stored."""
+    """A gap that has begun; `pk` is None until it is stored.
+
+    `is_guess` says that its beginning is by our own clock: no row is known from before.
+    """
 
     feed: Feed
     started_at: datetime
@@ -40,6 +43,16 @@ class OpenGap:
     ended_at: datetime | None = None
     pk: int | None = None
     changed: bool = True
+    is_guess: bool = False
+
+
+class _Trial(NamedTuple):
+    """A connection that may end a gap without a row: `since` is a time it brought, and from
+    `ends_at` on nothing can be missing."""
+
+    connection: datetime
+    since: datetime
+    ends_at: datetime | None = None
 
 
 class GapBook:
@@ -50,6 +63,9 @@ class GapBook:
         self._last_row_at: dict[Feed, datetime] = {}
         self._open: dict[Feed, OpenGap] = {}
         self._ended: list[OpenGap] = []
+        self._lives: dict[Feed, Life] = {}
+        self._over: list[Life] = []
+        self._trials: dict[Feed, _Trial] = {}
         self.opened = 0
 
     def resume(self, feeds: Iterable[Feed]) -> None:
@@ -69,42 +85,120 @@ class GapBook:
     def note_rows(self, feed: Feed, first_at: datetime, last_at: datetime) -> None:
         """Rows of `feed` arrived: they end its gap, and the next one would begin after them."""
         with self._lock:
-            gap = self._open.pop(feed, None)
-            if gap is not None:
-                # A row may be older than the gap's start when the exchange sends one again.
-                gap.ended_at = max(first_at, gap.started_at)
-                gap.changed = True
-                self._ended.append(gap)
-            last = self._last_row_at.get(feed)
-            if last is None or last_at > last:
+            newest = self._last_row_at.get(feed)
+            is_newer = newest is None or last_at > newest
+            if is_newer:
                 self._last_row_at[feed] = last_at
+            gap = self._open.get(feed)
+            if gap is not None:
+                # A row that is sent again says nothing of what was sent meanwhile.
+                if not (is_newer and (last_at >= gap.started_at or gap.is_guess)):
+                    return
+                gap.started_at = min(gap.started_at, first_at) if gap.is_guess else gap.started_at
+                is_first = first_at >= gap.started_at and (newest is None or first_at > newest)
+                self._end(gap, first_at if is_first else last_at)
+            life = self._lives.get(feed)
+            if life is None:
+                began = gap.ended_at if gap is not None and gap.ended_at else first_at
+                # The gap has its last millisecond; without one nobody has the first.
+                frontier = first_at - feed.lateness if gap is None else began + TICK
+                life = self._lives[feed] = Life(feed, began + TICK, frontier)
+            life.newest = max(last_at, life.newest or last_at)
+            life.frontier = max(life.frontier, life.newest - feed.lateness)
+
+    def beat(self, feeds: Iterable[Feed], at: datetime, connection: datetime) -> None:
+        """A connection that is subscribed to `feeds` has brought something of the exchange's
+        time `at`: of a quiet feed nothing much older is still to come.
+
+        `connection` tells one connection from the next. A gap, or the time before the first
+        row, ends without a row when what came after subscribing is surely later than that.
+        """
+        with self._lock:
+            for feed in feeds:
+                life = self._lives.get(feed)
+                if life is not None:
+                    life.frontier = max(life.frontier, at - BEAT_MARGIN)
+                    continue
+                trial = self._trials.get(feed)
+                if trial is None or trial.connection != connection:
+                    self._trials[feed] = _Trial(connection, at)
+                elif trial.ends_at is None and at > trial.since:
+                    self._trials[feed] = trial._replace(ends_at=at + BEAT_MARGIN)
+                elif trial.ends_at is not None and at - BEAT_MARGIN > trial.ends_at:
+                    self._begin_without_rows(feed, trial.ends_at, at - BEAT_MARGIN)
+
+    def _begin_without_rows(self, feed: Feed, starts_at: datetime, frontier: datetime) -> None:
+        gap = self._open.get(feed)
+        if gap is not None:
+            if gap.started_at > starts_at and not gap.is_guess:
+                return
+            gap.started_at = min(gap.started_at, starts_at)
+            self._end(gap, starts_at)
+        self._lives[feed] = Life(feed, starts_at + TICK, frontier)
 
     def open(self, feeds: Iterable[Feed], reason: str, since: datetime) -> None:
-        """Open a gap for each of `feeds`, from its last row, or `since` where it had none.
+        """Open a gap for each of `feeds`, from its frontier, or `since` where it had no row.
 
         A gap that is open already goes on and counts one outage more.
         """
         with self._lock:
             for feed in feeds:
+                self._trials.pop(feed, None)
                 gap = self._open.get(feed)
                 if gap is not None:
                     gap.outages += 1
                     gap.changed = True
                     continue
-                started_at = self._last_row_at.get(feed, since)
-                self._open[feed] = OpenGap(feed, started_at, reason[:200])
-                self.opened += 1
+                if (life := self._end_life(feed)) is not None:
+                    self._begin(feed, life.frontier, reason)
+                elif (last := self._last_row_at.get(feed)) is not None:
+                    self._begin(feed, last - feed.lateness, reason)
+                else:
+                    self._begin(feed, since, reason).is_guess = True
+
+    def open_from(self, feed: Feed, reason: str, start: datetime) -> None:
+        """Open a gap at `start`, before which everything is accounted for; one that was taken
+        over goes on."""
+        with self._lock:
+            gap = self._open.get(feed)
+            if gap is None:
+                self._end_life(feed)
+                self._begin(feed, start, reason)
+            else:
+                gap.outages += 1
+                gap.changed = True
+
+    def cut(self, feed: Feed, reason: str, start: datetime, end: datetime) -> None:
+        """Note a gap that is over: a span that is known not to be complete."""
+        with self._lock:
+            gap = OpenGap(feed, start, reason[:200], ended_at=max(start, end))
+            self._ended.append(gap)
+            self.opened += 1
 
     def end(self, at: datetime, feeds: Iterable[Feed] | None = None) -> None:
         """End what is open of `feeds`, or all: capture of them stops, and vouches for nothing
         up to `at`."""
         with self._lock:
             for feed in list(self._open) if feeds is None else list(feeds):
-                gap = self._open.pop(feed, None)
+                gap = self._open.get(feed)
                 if gap is not None:
-                    gap.ended_at = max(at, gap.started_at)
-                    gap.changed = True
-                    self._ended.append(gap)
+                    self._end(gap, max(at, gap.started_at))
+
+    def lives(self) -> list[Life]:
+        """A copy of every life: those that ended and are not forgotten, then those that go on."""
+        with self._lock:
+            return [replace(life) for life in (*self._over, *self._lives.values())]
+
+    def feeds(self) -> set[Feed]:
+        """Every feed that has a life or a gap."""
+        with self._lock:
+            return {*self._lives, *self._open, *(life.feed for life in self._over)}
+
+    def forget(self, over: Iterable[tuple[Feed, datetime]]) -> None:
+        """Let go of the ended lives with these feeds and beginnings: they are vouched for."""
+        gone = set(over)
+        with self._lock:
+            self._over = [life for life in self._over if (life.feed, life.started_at) not in gone]
 
     def declare(self, feed: Feed, started_at: datetime, ended_at: datetime, reason: str) -> None:
         """Add a gap whose bounds are known, both included."""
@@ -125,42 +219,78 @@ class GapBook:
 
     def persist(self) -> None:
         """Write what changed. On a database error nothing is forgotten, and it is raised."""
-        with self._lock:
-            states = [(gap, gap.ended_at, gap.outages) for gap in self.unwritten()]
-        if not states:
-            return
-        fresh = [gap for gap, _, _ in states if gap.pk is None]
-        try:
-            with transaction.atomic():
-                for gap, ended_at, outages in states:
-                    self._write(gap, ended_at, outages)
-        except BaseException:
-            # Rows that were rolled back have no key: they are written again, not updated.
-            for gap in fresh:
-                gap.pk = None
-            raise
-        with self._lock:
-            for gap, ended_at, outages in states:
-                gap.changed = (gap.ended_at, gap.outages) != (ended_at, outages)
-            self._ended = [gap for gap in self._ended if gap.changed]
+        with transaction.atomic():
+            confirm = self.write()
+        confirm()
 
-    def _write(self, gap: OpenGap, ended_at: datetime | None, outages: int) -> None:
+    def write(self) -> Callable[[], None]:
+        """Write what changed; what is returned is to be called when that is committed."""
+        with self._lock:
+            states = [(gap, _state(gap)) for gap in self.unwritten()]
+        written = [(gap, state, self._write(gap, *state)) for gap, state in states]
+
+        def confirm() -> None:
+            with self._lock:
+                for gap, state, pk in written:
+                    gap.pk = pk
+                    gap.changed = _state(gap) != state
+                self._ended = [gap for gap in self._ended if gap.changed]
+
+        return confirm
+
+    def has_changes(self) -> bool:
+        """Whether `persist` would write anything."""
+        with self._lock:
+            return any(gap.changed for gap in (*self._ended, *self._open.values()))
+
+    def _end_life(self, feed: Feed) -> Life | None:
+        life = self._lives.pop(feed, None)
+        if life is not None:
+            life.is_over = True
+            self._over.append(life)
+        return life
+
+    def _begin(self, feed: Feed, at: datetime, reason: str) -> OpenGap:
+        gap = self._open[feed] = OpenGap(feed, at, reason[:200])
+        self.opened += 1
+        return gap
+
+    def _end(self, gap: OpenGap, at: datetime) -> None:
+        del self._open[gap.feed]
+        self._trials.pop(gap.feed, None)
+        gap.ended_at = at
+        gap.changed = True
+        self._ended.append(gap)
+
+    def _write(
+        self, gap: OpenGap, started_at: datetime, ended_at: datetime | None, outages: int
+    ) -> int | None:
+        """Write one gap; its primary key, None when its account is gone."""
         evidence = {"outages": outages}
         if gap.pk is not None:
             # A row that is gone went with its account: nobody asks for it any more.
             CaptureGap.objects.filter(pk=gap.pk).update(
-                ended_at=ended_at, evidence=evidence, updated_at=timezone.now()
-            )
-        elif gap.feed.account_id is None or _exists(gap.feed.account_id):
-            gap.pk = CaptureGap.objects.create(
-                stream=gap.feed.stream,
-                symbol=gap.feed.symbol,
-                account_id=gap.feed.account_id,
-                started_at=gap.started_at,
+                started_at=started_at,
                 ended_at=ended_at,
-                reason=gap.reason,
                 evidence=evidence,
-            ).pk
+                updated_at=timezone.now(),
+            )
+            return gap.pk
+        if gap.feed.account_id is not None and not _exists(gap.feed.account_id):
+            return None
+        return CaptureGap.objects.create(
+            stream=gap.feed.stream,
+            symbol=gap.feed.symbol,
+            account_id=gap.feed.account_id,
+            started_at=started_at,
+            ended_at=ended_at,
+            reason=gap.reason,
+            evidence=evidence,
+        ).pk
+
+
+def _state(gap: OpenGap) -> tuple[datetime, datetime | None, int]:
+    return gap.started_at, gap.ended_at, gap.outages
 
 
 def _is_stored(gap: OpenGap) -> bool:

@@ -76,6 +76,16 @@ class Supervisor:
         """Whether the supervisor's thread runs."""
         return self._thread.is_alive()
 
+    def beat(self, newest: datetime | None) -> None:
+        """Let quiet feeds know of the newest row of their connection, and of its last pong."""
+        state = self.client.state
+        times = [at for at in (newest, state.pong_ts) if at is not None]
+        if not (self.connected.is_set() and times and state.connected_at):
+            return
+        refused = self.client.rejected_topics
+        feeds = [feed for topic, feed in self._feeds.items() if topic not in refused]
+        self._gaps.beat(feeds, max(times), state.connected_at)
+
     def request_stop(self) -> None:
         """Begin to stop, without waiting for the end."""
         self._stopping.set()

@@ -19,6 +19,7 @@ from django.utils import timezone
 from accounts.models import BybitAccount
 from marketdata.capture.accounts import full_name
 from marketdata.capture.config import CaptureConfig
+from marketdata.capture.feeds import PRIVATE_LATENESS
 from marketdata.capture.report import CaptureReport
 from marketdata.demo.ledger import Break, Feed, Ledger, Sent
 from marketdata.demo.result import Verdict
@@ -171,12 +172,14 @@ class Judge:
         gap = self._gap_of(feed, broken)
         if gap is None or gap.started_at > when or (gap.ended_at and when >= gap.ended_at):
             return False
-        came = [
-            row.values["exchange_ts"]
-            for row in self.ledger.sent[feed]
-            if row.connection == broken.connection and row.key in stored
-        ]
-        return not came or gap.started_at in came
+        sent = [row for row in self.ledger.sent[feed] if row.connection == broken.connection]
+        came = {row.values["exchange_ts"] for row in sent if row.key in stored}
+        begins = gap.started_at
+        if feed.topic in TABLES and TABLES[feed.topic].is_private:
+            begins += PRIVATE_LATENESS
+        # Later than every row it begins when the connection was quiet and known to be whole.
+        is_quiet = all(row.values["exchange_ts"] != begins for row in sent)
+        return not came or begins in came or (is_quiet and begins > max(came))
 
     def _never_came(self, feed: Feed, row: Sent) -> bool:
         """Whether a ticker state was still on the wire: it is later than its gap's start."""

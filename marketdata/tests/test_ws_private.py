@@ -17,6 +17,8 @@ from aiohttp import web
 
 from marketdata.bybit.environments import Endpoints, Environment
 from marketdata.bybit.errors import AuthenticationFailed, BybitError, ExchangeUnavailable
+from marketdata.bybit.values import time_from_ms
+from marketdata.bybit.ws_client import pong_time
 from marketdata.bybit.ws_private import PrivateWebSocketClient
 from marketdata.tests.test_normalizer import payload
 from marketdata.tests.test_rest_client import KEY, SECRET, everything_about
@@ -410,3 +412,16 @@ def test_each_environment_is_reached_at_the_exchange_s_own_host(
     with pytest.raises(ExchangeUnavailable, match="no private stream"):
         client.connect()
     assert set(reached) == {f"wss://{host}.bybit.com/v5/private"}
+
+
+@pytest.mark.parametrize(
+    ("args", "expected"),
+    [
+        (["1790134712130"], 1790134712130), ([1790134712130], None), ([], None), (None, None),
+        (["1e12"], None), (["1"], None), (["4790134712130"], None), ("1790134712130", None),
+    ],
+)  # fmt: skip
+def test_a_pong_says_the_exchange_s_time_or_nothing_that_is_believed(args, expected):
+    received_at = time_from_ms(1790134712000)
+    at = pong_time({"op": "pong", "args": args}, received_at)
+    assert at == (None if expected is None else time_from_ms(expected))

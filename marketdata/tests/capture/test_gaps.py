@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 from django.db import OperationalError
 
+from marketdata.capture.feeds import BEAT_MARGIN, PRIVATE_LATENESS, TICK
 from marketdata.capture.gaps import Feed, GapBook
 from marketdata.models import CaptureGap, Stream
 from marketdata.tests.records import START
@@ -49,14 +51,77 @@ def test_a_second_outage_before_any_row_prolongs_the_gap():
     assert gap.ended_at is None
 
 
-def test_an_older_row_sent_again_does_not_turn_a_gap_round():
+def test_an_older_row_sent_again_does_not_end_a_gap():
     book = GapBook()
     book.note_rows(FEED, seconds(5), seconds(5))
     book.open([FEED], "lost", seconds(0))
     book.note_rows(FEED, seconds(3), seconds(3))
     book.persist()
+    assert CaptureGap.objects.get().ended_at is None
+    book.note_rows(FEED, seconds(4), seconds(8))
+    book.persist()
     gap = CaptureGap.objects.get()
-    assert gap.ended_at == gap.started_at == seconds(5)
+    assert (gap.started_at, gap.ended_at) == (seconds(5), seconds(8))
+
+
+def test_a_beginning_by_our_own_clock_gives_way_to_a_row_by_the_exchange_s():
+    book = GapBook()
+    book.open([FEED], "lost", seconds(3600))
+    book.note_rows(FEED, seconds(5), seconds(6))
+    book.persist()
+    assert CaptureGap.objects.get().ended_at == seconds(5)
+
+
+PRIVATE = Feed(Stream.ORDERS, "", uuid4())
+
+
+class TestBeats:
+    """A quiet feed is as far as its connection has come."""
+
+    def test_a_quiet_feed_s_gap_begins_where_its_connection_had_come_to(self):
+        book = GapBook()
+        book.note_rows(FEED, seconds(1), seconds(2))
+        book.beat([FEED], seconds(60), seconds(0))
+        book.open([FEED], "lost", seconds(0))
+        book.persist()
+        assert CaptureGap.objects.get().started_at == seconds(60) - BEAT_MARGIN
+
+    def test_a_gap_ends_without_a_row_when_later_things_came(self):
+        book = GapBook()
+        book.note_rows(FEED, seconds(1), seconds(2))
+        book.open([FEED], "lost", seconds(0))
+        for at in (10, 20, 40):
+            book.beat([FEED], seconds(at), seconds(9))
+        book.persist()
+        assert CaptureGap.objects.get().ended_at == seconds(20) + BEAT_MARGIN
+        (life,) = [life for life in book.lives() if not life.is_over]
+        assert life.frontier == seconds(40) - BEAT_MARGIN
+
+    def test_what_an_earlier_connection_brought_ends_no_gap(self):
+        book = GapBook()
+        book.open([FEED], "lost", seconds(0))
+        book.beat([FEED], seconds(10), seconds(9))
+        book.beat([FEED], seconds(20), seconds(9))
+        book.open([FEED], "lost again", seconds(0))
+        book.beat([FEED], seconds(40), seconds(30))
+        book.persist()
+        assert CaptureGap.objects.get().ended_at is None
+
+    def test_the_life_of_a_stream_that_is_silent_from_the_start_begins_too(self):
+        book = GapBook()
+        for at in (10, 20, 40):
+            book.beat([PRIVATE], seconds(at), seconds(9))
+        (life,) = book.lives()
+        assert life.started_at == seconds(20) + BEAT_MARGIN + TICK
+        assert life.frontier == seconds(40) - BEAT_MARGIN
+
+
+def test_a_private_gap_begins_a_little_before_the_last_row_for_rows_come_late():
+    book = GapBook()
+    book.note_rows(PRIVATE, seconds(1), seconds(9))
+    book.open([PRIVATE], "lost", seconds(0))
+    (life,) = book.lives()
+    assert life.frontier == seconds(9) - PRIVATE_LATENESS
 
 
 def test_what_is_open_at_the_end_of_capture_ends_there():

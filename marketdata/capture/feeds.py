@@ -1,0 +1,45 @@
+"""Feeds, and how long each lived without a miss."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import NamedTuple
+from uuid import UUID
+
+# The exchange's times are whole milliseconds.
+TICK = timedelta(milliseconds=1)
+# How much older than a row of its stream a later row may be: states of orders and executions
+# come out of order now and then. Public trades and tickers of a symbol come in order.
+PRIVATE_LATENESS = timedelta(seconds=2)
+# How far apart topics of one connection, and answers to pings, may be in the exchange's time:
+# what is older than the newest of them by more than this has arrived or never will.
+BEAT_MARGIN = timedelta(seconds=5)
+
+
+class Feed(NamedTuple):
+    """One stream of one symbol, or of one account where it is private."""
+
+    stream: str
+    symbol: str = ""
+    account_id: UUID | None = None
+
+    @property
+    def lateness(self) -> timedelta:
+        """How much older than the last row of this feed the next one may be."""
+        return PRIVATE_LATENESS if self.account_id else timedelta()
+
+
+@dataclass
+class Life:
+    """A time without a miss, which goes on until a gap opens.
+
+    Everything from `started_at` to just before `frontier` has arrived; `newest` is the time of
+    the last row. One that `is_over` ended at its frontier with a gap.
+    """
+
+    feed: Feed
+    started_at: datetime
+    frontier: datetime
+    newest: datetime | None = None
+    is_over: bool = False
