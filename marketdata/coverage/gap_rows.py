@@ -2,36 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from django.db import models, transaction
 
+from marketdata.coverage.ledger import vouch
+from marketdata.coverage.spans import TICK
+from marketdata.coverage.spans import Span as Span
+from marketdata.coverage.spans import hull as hull
 from marketdata.models import CaptureGap, CoverageInterval
 
 UNFINISHED = (CaptureGap.State.OPEN, CaptureGap.State.PARTIAL)
-
-
-@dataclass(frozen=True)
-class Span:
-    """From `start` to `end`, both included; aware UTC."""
-
-    start: datetime
-    end: datetime
-
-    def within(self, start: datetime, end: datetime | None) -> Span:
-        """The part of it that lies from `start` to `end`, which may be open."""
-        return Span(max(self.start, start), self.end if end is None else min(self.end, end))
-
-
-def hull(spans: Iterable[Span]) -> Span | None:
-    """The span from the first start to the last end."""
-    known = list(spans)
-    if not known:
-        return None
-    return Span(min(span.start for span in known), max(span.end for span in known))
 
 
 def unfinished_gaps(asked: Span, **of: Any) -> list[CaptureGap]:
@@ -54,7 +35,7 @@ def note_attempt(
 
     A gap that is complete gets the state `done`; one that is complete at its beginning or its
     end shrinks to what is left. One without an end is capture's, and goes on after this. The row
-    is read anew: capture may have written its end meanwhile.
+    is read anew: capture may have written its end meanwhile. What is FILLED of it is vouched for.
     """
     with transaction.atomic():
         gap = CaptureGap.objects.select_for_update().filter(pk=pk).first()
@@ -64,7 +45,12 @@ def note_attempt(
         gap.rows_added += rows_added
         if complete is not None and gap.ended_at is not None:
             gap.source = CoverageInterval.Source.REST
-            _shrink(gap, Span(gap.started_at, gap.ended_at), complete, done)
+            filled = _shrink(gap, Span(gap.started_at, gap.ended_at), complete, done)
+            if filled is not None and done == CaptureGap.State.FILLED:
+                vouch(
+                    gap.stream, gap.symbol, gap.account_id, filled.start, filled.end,
+                    CoverageInterval.Source.REST,
+                )  # fmt: skip
         gap.save(
             update_fields=[
                 "attempts", "rows_added", "source", "state", "started_at", "ended_at", "evidence",
@@ -73,15 +59,22 @@ def note_attempt(
         )  # fmt: skip
 
 
-def _shrink(gap: CaptureGap, whole: Span, complete: Span, done: CaptureGap.State) -> None:
+def _shrink(gap: CaptureGap, whole: Span, complete: Span, done: CaptureGap.State) -> Span | None:
+    """Take `complete` out of a gap; the part of it that is no longer missing.
+
+    Where it is cut the gap keeps the instant itself: not all of its rows need be there.
+    """
     begins, ends = complete.start <= whole.start, complete.end >= whole.end
     if begins and ends:
         gap.state = done
-        return
+        return whole
     gap.state = CaptureGap.State.PARTIAL
     first = {"started_at": whole.start.isoformat(), "ended_at": whole.end.isoformat()}
     gap.evidence = {"first": first, **gap.evidence}
     if begins:
         gap.started_at = max(whole.start, complete.end)
-    elif ends:
+        return Span(whole.start, gap.started_at - TICK)
+    if ends:
         gap.ended_at = min(whole.end, complete.start)
+        return Span(gap.ended_at + TICK, whole.end)
+    return None
