@@ -1,30 +1,49 @@
-"""What all parts of a capture share: the counts, the quarantine, the gaps, the way to disk."""
+"""What all parts of a capture share: counts, quarantine, gaps, the way to disk, the claims."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+from django.db import transaction
 
 from marketdata.capture.gaps import GapBook
 from marketdata.capture.journal import Journal
+from marketdata.capture.lease import Lease
 from marketdata.capture.overflow import Overflow
 from marketdata.capture.quarantine import Quarantine
 from marketdata.capture.tally import Tally
+from marketdata.capture.vouching import Voucher
 
 
 class Books:
-    """The books of one capture."""
+    """The books of one capture, which holds `lease`; of others, which vouch for nothing live."""
 
-    def __init__(self) -> None:
+    def __init__(self, lease: Lease | None = None) -> None:
         self.tally = Tally()
         self.quarantine = Quarantine(self.tally)
         self.gaps = GapBook()
         self.journal: Journal | None = None
         # Makes the way to disk of the writer of a stream, where there is one.
         self.overflow: Callable[[str], Overflow] | None = None
+        self.voucher = Voucher(self.tally, self.quarantine, self.gaps)
+        self._lease = lease
+
+    def fenced(self) -> AbstractContextManager[None]:
+        """A transaction for what only the one capture may write. Raises LeaseLost."""
+        return self._lease.fenced() if self._lease else transaction.atomic()
 
     def persist(self) -> None:
-        """Write gaps and quarantine. On a database error nothing is forgotten, and it is raised."""
+        """Write gaps, what is vouched for, and quarantine.
+
+        On a database error nothing is forgotten, and it is raised. Raises LeaseLost. Gaps and
+        intervals are one transaction: between the two there is never an instant that is neither.
+        """
         try:
-            self.gaps.persist()
+            if self.gaps.has_changes() or self.voucher.has_changes():
+                with self.fenced():
+                    written = [self.gaps.write(), self.voucher.write()]
+                for confirm in written:
+                    confirm()
         finally:
             self.quarantine.flush()

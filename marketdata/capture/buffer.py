@@ -25,6 +25,7 @@ class Buffer(Generic[Lane, Item]):
         self._lanes: dict[Lane, deque[Item]] = {}
         self._turn: deque[Lane] = deque()
         self._size = 0
+        self._put: dict[Lane, int] = {}
         self._waits_since = 0.0
         self._changed = threading.Condition()
         self._awake = False
@@ -43,6 +44,11 @@ class Buffer(Generic[Lane, Item]):
         with self._changed:
             return {lane: len(rows) for lane, rows in self._lanes.items()}
 
+    def position(self, lane: Lane) -> int:
+        """How many rows were ever put into `lane`."""
+        with self._changed:
+            return self._put.get(lane, 0)
+
     def put(self, lane: Lane, items: Iterable[Item]) -> None:
         """Append `items` to `lane`."""
         with self._changed:
@@ -56,6 +62,7 @@ class Buffer(Generic[Lane, Item]):
             if not rows:
                 self._turn.pop()
             self._size += len(rows) - before
+            self._put[lane] = self._put.get(lane, 0) + len(rows) - before
             # Not for every frame: waking the writer for a row it will not take yet costs more
             # than the row.
             if self._size >= self._wanted:

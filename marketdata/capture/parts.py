@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -34,6 +35,7 @@ from marketdata.capture.public_writers import TickerWriter, TradeWriter
 from marketdata.capture.startup import exact_digits
 from marketdata.capture.supervisor import Client, Supervisor
 from marketdata.capture.writers import Writer
+from marketdata.coverage.frontier import frontiers
 from marketdata.models import PublicTrade, Stream, TickerSnapshot
 
 logger = logging.getLogger(__name__)
@@ -41,6 +43,7 @@ logger = logging.getLogger(__name__)
 # Topics of one connection may be 21,000 characters long in all (V5 docs, "Connect").
 SYMBOLS_PER_CONNECTION = 100
 NOT_RUNNING = "capture was not running"
+DIED_BEFORE = "capture died before it had vouched for this"
 
 
 class Part:
@@ -63,6 +66,28 @@ class Part:
 
     def step(self) -> None:
         """Do what is due, twice a second. May raise a database error, and is called again."""
+
+    def _go_on(self, feeds: Mapping[Feed, Callable[[], datetime | None]]) -> None:
+        """Open the gaps since the last run: from where what is known of a feed ends, or where
+        nothing ever vouched for it, from its last row, which the value tells."""
+        self.books.gaps.resume(feeds)
+        known = frontiers(feeds)
+        for feed, last_row_at in feeds.items():
+            at = known.get(feed)
+            start = at.start if at else last_row_at()
+            if start is not None:
+                self.books.gaps.open_from(feed, NOT_RUNNING, start)
+            for hole in at.holes if at else ():
+                self.books.gaps.cut(feed, DIED_BEFORE, hole.start, hole.end)
+
+    def beat(self) -> None:
+        """Let quiet streams know how far their connections have come."""
+        for supervisor, collector in self._connections():
+            supervisor.beat(collector.newest)
+
+    def _connections(self) -> list[tuple[Supervisor, Collector]]:
+        """The connections that are served, and who takes their frames."""
+        raise NotImplementedError
 
     def failure(self) -> str:
         """What has died of it, if anything has."""
@@ -130,17 +155,17 @@ class PublicPart(Part):
 
     def start(self) -> None:
         """Open the gaps since the last run, and begin."""
-        for collector in self.collectors:
-            self.books.gaps.resume(collector.feeds)
-        last_stored = {
-            Stream.TRADES: PublicTrade.objects.last_ts,
-            Stream.TICKERS: TickerSnapshot.objects.last_ts,
+        tables = {
+            Stream.TRADES: PublicTrade.objects,
+            Stream.TICKERS: TickerSnapshot.objects,
         }
-        for stream, last_ts in last_stored.items():
-            for symbol in self.config.symbols:
-                last = last_ts(symbol)
-                if last is not None:
-                    self.books.gaps.open([Feed(stream, symbol)], NOT_RUNNING, last)
+        self._go_on(
+            {
+                Feed(stream, symbol): partial(table.last_ts, symbol)
+                for stream, table in tables.items()
+                for symbol in self.config.symbols
+            }
+        )
         super().start()
         for supervisor in self._supervisors:
             supervisor.start()
@@ -151,6 +176,9 @@ class PublicPart(Part):
             if supervisor.error is not None or not supervisor.is_alive():
                 return f"the supervisor of {supervisor.name} died: {supervisor.error!r}"
         return super().failure()
+
+    def _connections(self) -> list[tuple[Supervisor, Collector]]:
+        return list(zip(self._supervisors, self.collectors, strict=True))
 
     def _client(self, collector: Any) -> PublicWebSocketClient:
         return PublicWebSocketClient(
@@ -203,8 +231,12 @@ class PrivatePart(Part):
 
     def finish(self) -> None:
         """Close the observing runs."""
-        for account_id in list(self._serving):
-            runs.close_observing_run(account_id)
+        with self.books.fenced():
+            for account_id in list(self._serving):
+                runs.close_observing_run(account_id)
+
+    def _connections(self) -> list[tuple[Supervisor, Collector]]:
+        return [(supervisor, collector) for _, supervisor, collector in self._serving.values()]
 
     def _follow_roster(self) -> None:
         roster = read_roster(self.config.accounts)
@@ -237,14 +269,15 @@ class PrivatePart(Part):
             environment=context.environment,
             endpoints=self.config.endpoints,
         )
-        runs.close_orphans([account_id])
-        runs.open_observing_run(account_id, context.user_id)
-        self.books.gaps.resume(collector.feeds)
-        for writer in self.writers:
-            last = writer.table.last_ts_of(account_id)
-            if last is not None:
-                feed = Feed(writer.stream, "", account_id)
-                self.books.gaps.open([feed], NOT_RUNNING, last)
+        with self.books.fenced():
+            runs.close_orphans([account_id])
+            runs.open_observing_run(account_id, context.user_id)
+        self._go_on(
+            {
+                Feed(writer.stream, "", account_id): partial(writer.table.last_ts_of, account_id)
+                for writer in self.writers
+            }
+        )
         supervisor = self._supervise(f"account {context.name}", client, collector)
         self._serving[account_id] = (context, supervisor, collector)
         self.collectors.append(collector)
@@ -260,7 +293,8 @@ class PrivatePart(Part):
         self._noted.pop(account_id, None)
         self.collectors.remove(collector)
         self.books.gaps.end(datetime.now(UTC), collector.feeds)
-        runs.close_observing_run(account_id)
+        with self.books.fenced():
+            runs.close_observing_run(account_id)
         logger.info("account %s: no longer captured as it was", context.name)
 
     def _note_refusals(self) -> None:
@@ -275,7 +309,8 @@ class PrivatePart(Part):
                 states[account_id] = ""
         for account_id, reason in states.items():
             if self._noted.get(account_id) != reason:
-                note_state(account_id, reason)
+                with self.books.fenced():
+                    note_state(account_id, reason)
                 self._noted[account_id] = reason
                 if reason:
                     name = self.names.get(account_id, account_id)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from marketdata.bybit.constants import EPOCH
 from marketdata.bybit.records import TickerRecord, TradeRecord
 from marketdata.capture.tally import StreamKey
 from marketdata.capture.writers import Outcome, Writer
@@ -60,6 +61,14 @@ class TickerWriter(Writer[TickerRecord]):
     def pending(self) -> dict[StreamKey, int]:
         """Rows taken and not settled, held ones included."""
         return dict(Counter(super().pending()) + Counter({self.key(): len(self._held)}))
+
+    def held_since(self, symbol: str) -> datetime | None:
+        """The beginning of the interval whose last state is not known yet."""
+        with self._tally.lock:
+            held = self._held.get(symbol)
+        if held is None:
+            return None
+        return EPOCH + self._interval_of(held) * timedelta(milliseconds=self._interval_ms)
 
     def _ripen(self, *, everything: bool) -> None:
         """Hand on held states whose interval is over, so that a quiet symbol is stored too."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -47,6 +48,12 @@ class Quarantine:
         self._capacity = capacity
         self._waiting: dict[str, Kept] = {}
         self._seen = 0
+        self._rejected: Counter[tuple[StreamKey, str]] = Counter()
+
+    def rejected(self) -> dict[tuple[StreamKey, str], int]:
+        """How many rows were set aside since capture began, by stream and topic."""
+        with self._tally.lock:
+            return dict(self._rejected)
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -68,6 +75,7 @@ class Quarantine:
         ).hexdigest()
         with self._tally.lock:
             self._tally.add(key, received=rows * received, quarantined=rows)
+            self._rejected[key, topic] += rows
             kept = self._waiting.get(digest)
             if kept is None:
                 self._waiting[digest] = Kept(

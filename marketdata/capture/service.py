@@ -10,13 +10,16 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from django.db import DatabaseError, connection
 
 from marketdata.capture.books import Books
 from marketdata.capture.config import CaptureConfig
+from marketdata.capture.lease import Lease, LeaseLost
 from marketdata.capture.parts import Part, PrivatePart, PublicPart
 from marketdata.capture.patience import be_impatient
 from marketdata.capture.public_writers import TradeWriter
@@ -25,7 +28,7 @@ from marketdata.capture.spooling import Spooling
 from marketdata.capture.startup import stamp_environment
 from marketdata.capture.tally import StreamKey
 from marketdata.capture.writers import Writer, stop_all
-from marketdata.exits import ExitCode
+from marketdata.exits import ExitCode, Unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +45,8 @@ class CaptureService:
         self, config: CaptureConfig, *, trade_writer_class: type[TradeWriter] = TradeWriter
     ) -> None:
         self.config = config
-        self.books = Books()
+        self.lease = Lease(config.lease_seconds)
+        self.books = Books(self.lease)
         self.spooling = Spooling(self.books, config)
         self.public = PublicPart(config, self.books, trade_writer_class) if config.symbols else None
         self.private = PrivatePart(config, self.books) if config.private else None
@@ -63,15 +67,24 @@ class CaptureService:
         on_tick: Callable[[CaptureService], None] = lambda service: None,
         on_stopping: Callable[[], None] = lambda: None,
     ) -> CaptureReport:
-        """Capture until `stop` is set, `duration` seconds passed, or a part fails."""
-        if self.public:
-            stamp_environment(self.config.environment)
-        self.spooling.open()
-        self.books.persist()
-        self.spooling.replay(self._writers, stop, on_replay)
-        self._running = True
-        for part in self._parts:
-            part.start()
+        """Capture until `stop` is set, `duration` seconds passed, or a part fails.
+
+        Raises LeaseHeld when another capture writes to the database, unless it is to wait.
+        """
+        if not self.config.wait:
+            self.lease.acquire()
+        elif not self.lease.wait(stop):
+            return self.report()
+        self._began = time.monotonic()
+        try:
+            self._start(stop, on_replay)
+        except LeaseLost as error:
+            self.spooling.close()
+            raise Unavailable(f"{error}.") from None
+        except BaseException:
+            self.spooling.close()
+            self.lease.release()
+            raise
         try:
             on_ready()
             while not stop.wait(TICK_SECONDS) and self._step():
@@ -92,6 +105,22 @@ class CaptureService:
         for writer in self._writers:
             writer.abandon()
         self.spooling.save_books(closing=True)
+
+    def _start(self, stop: threading.Event, on_replay: Callable[[int], None]) -> None:
+        if self.public:
+            stamp_environment(self.config.environment)
+        self.spooling.open()
+        self.books.persist()
+        self.spooling.replay(self._writers, stop, partial(self._replaying, on_replay))
+        self._running = True
+        for part in self._parts:
+            part.start()
+
+    def _replaying(self, on_replay: Callable[[int], None], rows: int) -> None:
+        # A backlog may take longer than the lease lasts.
+        with suppress(DatabaseError):
+            self.lease.renew()
+        on_replay(rows)
 
     def status(self) -> list[StreamStatus]:
         """Each stream as it is now."""
@@ -156,7 +185,10 @@ class CaptureService:
 
     def _step(self) -> bool:
         """Write what waits here and look at every part; False when capture must stop."""
-        self._keep_books()
+        try:
+            self._keep_books()
+        except LeaseLost as error:
+            return self._fail(ExitCode.UNAVAILABLE, str(error))
         for part in self._parts:
             if failure := part.failure():
                 return self._fail(ExitCode.ERROR, f"a part of capture died: {failure}")
@@ -179,15 +211,23 @@ class CaptureService:
         return False
 
     def _keep_books(self, *, closing: bool = False) -> bool:
-        """Have the parts write what is theirs; False while the database is away."""
+        """Have the parts write what is theirs; False while the database is away.
+
+        Raises LeaseLost: then this is not the database's capture any more.
+        """
         try:
             be_impatient()
+            self.lease.renew()
             for part in self._parts:
                 if closing:
                     part.finish()
                 else:
                     part.step()
+                    part.beat()
+            self.books.voucher.look(self._writers, closing=closing)
             self.books.persist()
+            if closing:
+                self.lease.release()
         except DatabaseError as error:
             connection.close()
             if not self._database_away:
@@ -209,9 +249,15 @@ class CaptureService:
         # With rows left behind the database is away: what else waits would wait in vain.
         attempts = 0 if left_behind else 1 if on_disk else CLOSING_ATTEMPTS
         pause = threading.Event()
-        while attempts and not self._keep_books(closing=True):
-            attempts -= 1
-            pause.wait(CLOSING_PAUSE_SECONDS)
+        try:
+            while attempts and not self._keep_books(closing=True):
+                attempts -= 1
+                pause.wait(CLOSING_PAUSE_SECONDS)
+        except LeaseLost as error:
+            # Gaps and intervals are the other's to write by now; what could not be stored is not.
+            left_behind += [str(error)] if str(error) not in self._problems else []
+            with suppress(DatabaseError):
+                self.books.quarantine.flush()
         if not attempts and not books_on_disk:
             left_behind.append("gaps and quarantine could not be stored")
         elif not attempts:

@@ -147,6 +147,21 @@ class Writer(Generic[Record]):
             waiting[key] += len(batch)
         return dict(waiting)
 
+    def progress(self, key: StreamKey) -> tuple[int, int]:
+        """How many rows of `key` ever went into its lane, and how many of those are settled.
+
+        Lanes are first in, first out: the first so many are those. Held-back rows are in none.
+        """
+        with self._tally.lock:
+            position = self.buffer.position(key)
+            waiting = self.buffer.sizes().get(key, 0)
+            in_hand = sum(len(rows) for lane, rows in self._in_hand.values() if lane == key)
+            return position, position - waiting - in_hand
+
+    def held_since(self, symbol: str) -> datetime | None:
+        """From what time on rows of `symbol` may be held back, and not be in any lane."""
+        return None
+
     def flush(self) -> None:
         """Store everything that waits, or see it on disk.
 

@@ -36,14 +36,16 @@ execution, order, position and balance of the enabled accounts.
   manage.py capture --symbols ALL --no-private --duration 3600 --json
   manage.py capture --no-public --account alice/main --account bob/main
   manage.py capture --symbols BTCUSDT --journal ~/journal
+  manage.py capture --wait        (a spare: takes over when the first one is gone)
 
 Runs until Ctrl-C or SIGTERM, then stores what it holds and exits with 0; a second signal ends
 it at once with 130. While the database is away rows wait on disk; the next capture stores them
 first, and one that stops meanwhile exits with 75. Connections are rebuilt for ever; each outage
 becomes a capture gap.
 Accounts that are enabled, disabled or given new keys meanwhile are noticed within seconds.
-Exit codes: 0 ok, 1 error, 2 usage, 4 configuration, 6 rows were set aside,
-75 exchange or database unavailable."""
+One capture at a time writes to a database: a second one ends with 75, or waits.
+Exit codes: 0 ok, 1 error, 2 usage, 4 configuration, 6 rows were set aside, 75 exchange or
+database unavailable, or another capture at work."""
 
 # A backlog may take longer than a service has for its start: another minute, each time.
 REPLAYING = "EXTEND_TIMEOUT_USEC=60000000"
@@ -75,6 +77,11 @@ class Command(BaseCommand):
         half = parser.add_mutually_exclusive_group()
         half.add_argument("--no-public", action="store_true", help="accounts only")
         half.add_argument("--no-private", action="store_true", help="public streams only")
+        parser.add_argument(
+            "--wait",
+            action="store_true",
+            help="stand by while another capture writes to the database, and take over after it",
+        )
         parser.add_argument("--duration", type=positive, metavar="S", help="stop after S seconds")
         parser.add_argument(
             "--journal",
@@ -147,6 +154,7 @@ def _config(options: dict[str, Any]) -> CaptureConfig:
         symbols=tuple(symbols),
         private=not options["no_private"],
         accounts=tuple(options["account"]),
+        wait=options["wait"],
     )
 
 

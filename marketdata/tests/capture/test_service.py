@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from decimal import Decimal
 
 import orjson
 import pytest
 from django.db import OperationalError
+from django.db.models import F
 
 from marketdata.bybit.ws_client import MAX_FRAME_CHARACTERS
 from marketdata.capture.collectors import TRADES
+from marketdata.capture.feeds import TICK
 from marketdata.capture.gaps import GapBook
+from marketdata.capture.lease import LeaseHeld
 from marketdata.capture.public_writers import TradeWriter
 from marketdata.capture.quarantine import Quarantine
 from marketdata.capture.service import CaptureService
 from marketdata.capture.spool_log import SpoolLog
+from marketdata.coverage.ledger import vouch
 from marketdata.demo.ledger import Ledger
 from marketdata.demo.verdict import Judge, Watermark
 from marketdata.exits import ConfigurationError, ExitCode
 from marketdata.models import (
     CaptureGap,
+    CaptureLease,
+    CoverageInterval,
     EnvironmentStamp,
     PublicTrade,
     QuarantinedMessage,
@@ -359,3 +366,99 @@ def test_too_many_messages_for_quarantine_stop_the_capture(sandbox, capturing, m
             sandbox.send_raw(text)
         report = running.wait()
     assert report.exit_code == ExitCode.UNAVAILABLE
+
+
+def spans_of(symbol: str, stream: str = "trades"):
+    rows = CoverageInterval.objects.filter(stream=stream, symbol=symbol).order_by("started_at")
+    return list(rows.values_list("started_at", "ended_at"))
+
+
+def test_what_is_stored_at_the_end_is_vouched_for(sandbox, capturing):
+    with capturing() as running:
+        for _ in range(3):
+            send(sandbox, 40)
+        sandbox.drain()
+        running.finish()
+    times = PublicTrade.objects.order_by("exchange_ts").values_list("exchange_ts", flat=True)
+    assert spans_of("BTCUSDT") == [(times.first() + TICK, times.last() - TICK)]
+    assert not CaptureGap.objects.exists()
+
+
+def test_an_outage_divides_what_is_vouched_for(sandbox, capturing):
+    with capturing() as running:
+        for _ in range(5):
+            send(sandbox, 9)
+            sandbox.drain()
+        sandbox.drain()
+        sandbox.break_connections("reset")
+        sandbox.wait_for_topics(TOPIC)
+        for _ in range(5):
+            send(sandbox, 9)
+            sandbox.drain()
+        sandbox.drain()
+        running.finish()
+    gap = CaptureGap.objects.get(stream="trades", symbol="BTCUSDT")
+    (_, before), (after, _) = spans_of("BTCUSDT")
+    assert (before, after) == (gap.started_at - TICK, gap.ended_at + TICK)
+
+
+def test_the_gap_since_a_capture_that_was_killed_begins_where_it_had_vouched_to(sandbox, capturing):
+    """Rows that it stored later prove nothing of what lay between them."""
+    rows = [trade(n) for n in (1, 5, 9)]
+    PublicTrade.objects.bulk_insert([PublicTrade(None, *row) for row in rows])
+    until = trade(4).exchange_ts
+    vouch("trades", "BTCUSDT", None, trade(1).exchange_ts, until, "live")
+    with capturing() as running:
+        send(sandbox)
+        sandbox.drain()
+        running.finish()
+    gap = CaptureGap.objects.get(stream="trades", symbol="BTCUSDT")
+    assert gap.started_at == until + TICK
+
+
+def test_the_gap_of_a_quiet_stream_begins_where_it_was_vouched_to_without_rows(sandbox, capturing):
+    PublicTrade.objects.bulk_insert([PublicTrade(None, *trade(1))])
+    until = trade(60_000).exchange_ts
+    vouch("trades", "BTCUSDT", None, trade(2).exchange_ts, until, "live")
+    with capturing() as running:
+        send(sandbox)
+        sandbox.drain()
+        running.finish()
+    gap = CaptureGap.objects.get(stream="trades", symbol="BTCUSDT")
+    assert gap.started_at == until + TICK
+
+
+def test_a_symbol_without_trades_is_as_complete_as_its_connection(sandbox, capturing):
+    with capturing() as running:
+        send(sandbox, 2)
+        sandbox.drain()
+        while PublicTrade.objects.count() < 2:
+            running.stop.wait(0.01)
+        newest = PublicTrade.objects.latest("exchange_ts").exchange_ts
+        later = [row | {"T": row["T"] + 30_000} for row in sandbox.make_trades("ETHUSDT", 2)]
+        sandbox.send_trades("ETHUSDT", later)
+        sandbox.drain()
+        while not running.service.public.collectors[0].newest > newest + timedelta(seconds=20):
+            running.stop.wait(0.01)
+        running.service.public.beat()
+        running.finish()
+    ((_, end),) = spans_of("BTCUSDT")
+    assert end > newest + timedelta(seconds=20)
+
+
+def test_while_another_capture_works_a_second_one_does_not(sandbox, capturing):
+    with capturing() as running:
+        second = CaptureService(capture_config(sandbox))
+        with pytest.raises(LeaseHeld, match="Another capture writes to this database"):
+            second.run(running.stop)
+        report = running.finish()
+    assert report.exit_code == ExitCode.OK
+    CaptureService(capture_config(sandbox)).run(running.stop)
+
+
+def test_a_capture_whose_lease_was_taken_stops(sandbox, capturing):
+    with capturing(lease_seconds=0.1) as running:
+        CaptureLease.objects.update(epoch=F("epoch") + 1)
+        report = running.wait()
+    assert report.exit_code == ExitCode.UNAVAILABLE
+    assert report.problems == ["Another capture has taken over from epoch 1."]
