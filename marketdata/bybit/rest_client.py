@@ -1,6 +1,7 @@
 """The exchange's REST interface: the public part here, the account's in `rest_private.py`.
 
-Source: https://bybit-exchange.github.io/docs/v5/market/time, …/instrument and …/recent-trade.
+Source: https://bybit-exchange.github.io/docs/v5/market/time, …/instrument, …/recent-trade and
+…/kline.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ from marketdata.bybit.constants import (
     CATEGORY,
     EPOCH,
     INSTRUMENTS_LIMIT,
+    KLINES_LIMIT,
     LINEAR_PERPETUAL,
     MAX_DIGITS,
     RECENT_TRADES_LIMIT,
     SETTLE_COIN,
 )
 from marketdata.bybit.errors import MalformedMessage
+from marketdata.bybit.klines import MINUTE_MS, Kline, kline_from
 from marketdata.bybit.records import InstrumentRecord, Parsed, TradeRecord
 from marketdata.bybit.rest_base import object_in, result_of, rows_of
 from marketdata.bybit.rest_private import PrivateRest
@@ -32,6 +35,7 @@ from marketdata.bybit.values import (
     integer_from,
     integer_from_digits,
     malformed,
+    milliseconds_at,
     optional_decimal_from,
     symbol_from,
     word_from,
@@ -97,6 +101,34 @@ class BybitRestClient(PrivateRest):
         )
         parsed.records.sort(key=lambda trade: (trade.exchange_ts, trade.sequence or 0))
         return parsed
+
+    def get_klines(self, symbol: str, start: datetime, end: datetime) -> list[Kline]:
+        """The one-minute klines of a symbol that begin from `start` to `end`, oldest first.
+
+        Minutes before the symbol was listed are not there; the last one may not be over yet.
+        Raises MalformedMessage for any row that cannot be read.
+        """
+        symbol_from(symbol)
+        klines: dict[datetime, Kline] = {}
+        since, last = milliseconds_at(start), milliseconds_at(end)
+        while since <= last:
+            until = min(last, since + (KLINES_LIMIT - 1) * MINUTE_MS)
+            answer = self._call(
+                self._http.get_kline,
+                category=CATEGORY,
+                symbol=symbol,
+                interval=1,
+                start=since,
+                end=until,
+                limit=KLINES_LIMIT,
+            )
+            now = datetime.now(UTC)
+            for row in rows_of(result_of(answer)):
+                kline = kline_from(row, now)
+                if start <= kline.start <= end:
+                    klines[kline.start] = kline
+            since = until + 1
+        return [klines[at] for at in sorted(klines)]
 
 
 def instrument_from(row: Any, digits: int = MAX_DIGITS) -> InstrumentRecord | None:

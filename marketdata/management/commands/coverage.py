@@ -1,0 +1,132 @@
+"""`manage.py coverage`: which spans are complete, which are not, and why."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from datetime import UTC, datetime
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from marketdata.bybit.errors import BybitError
+from marketdata.bybit.rest_client import BybitRestClient
+from marketdata.capture.accounts import unknown_names
+from marketdata.capture.startup import check_database, check_endpoints, check_stamp
+from marketdata.coverage.listing import as_json, print_coverage
+from marketdata.coverage.report import FeedReport, known_feeds, report_on
+from marketdata.coverage.since import moment
+from marketdata.coverage.verify import Verification, verify
+from marketdata.exits import ConfigurationError, ExitCode, Unavailable
+from marketdata.models import Stream
+
+HELP = """\
+Say of each stream of each symbol and account which share of a span is complete, and name each
+hole in it: its bounds, its state, its reason.
+
+  manage.py coverage
+  manage.py coverage --since 7d --symbol BTCUSDT --stream trades
+  manage.py coverage --since 2026-01-31 --until 2026-02-01 --symbol BTCUSDT --verify
+  manage.py coverage --account alice/main --stream executions --json
+
+Without --since from the first row that was captured; without --until as far as anything is
+known; with --until 0s up to now, whether capture runs or not.
+--verify adds up the captured volume of each covered minute and compares it with the exchange's
+one-minute klines.
+Exit codes: 0 complete, 2 usage, 4 configuration, 6 something is missing (gaps that are open,
+filled in part, or cannot be filled, and spans that nothing vouches for) or a minute differs, 75
+the exchange or the database cannot be reached."""
+
+
+class Command(BaseCommand):
+    """Coverage."""
+
+    help = HELP
+
+    def create_parser(self, *args: Any, **kwargs: Any) -> Any:
+        """Keep the line breaks of the help text."""
+        return super().create_parser(*args, formatter_class=RawDescriptionHelpFormatter, **kwargs)
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare the options."""
+        time = _moment(datetime.now(UTC))
+        parser.add_argument("--since", type=time, help="2h, 7d, or an ISO time (UTC)")
+        parser.add_argument("--until", type=time, help="the same; 0s is now")
+        parser.add_argument(
+            "--symbol", action="append", default=[], help="public streams of it; repeatable"
+        )
+        parser.add_argument(
+            "--account",
+            action="append",
+            default=[],
+            metavar="NAME",
+            help="private streams of it: its name, user/name or id; repeatable",
+        )
+        parser.add_argument(
+            "--stream", action="append", choices=Stream.values, help="repeatable; default: all"
+        )
+        parser.add_argument(
+            "--verify", action="store_true", help="compare trades with the exchange's klines"
+        )
+        parser.add_argument(
+            "--json", action="store_true", help="one machine-readable line and nothing else"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Check, look, report."""
+        since, until = options["since"], options["until"]
+        if since and until and since >= until:
+            raise CommandError("--since must lie before --until.", returncode=ExitCode.USAGE)
+        check_database()
+        if unknown := unknown_names(options["account"]):
+            raise ConfigurationError(f"No account is called {', '.join(unknown)}.")
+        reports = _reports(options)
+        if not reports:
+            raise ConfigurationError("Nothing was captured of that, and nothing is known of it.")
+        verifications = _verified(reports) if options["verify"] else []
+        if options["json"]:
+            self.stdout.write(as_json(reports, verifications))
+        else:
+            print_coverage(sys.stdout, reports, verifications)
+        incomplete = any(report.holes for report in reports)
+        if incomplete or any(each.unexplained for each in verifications):
+            sys.exit(ExitCode.DATA_INCOMPLETE)
+
+
+def _reports(options: dict[str, Any]) -> list[FeedReport]:
+    now = datetime.now(UTC)
+    feeds = known_feeds(
+        options["stream"] or Stream.values,
+        [symbol.upper() for symbol in options["symbol"]],
+        options["account"],
+    )
+    found = (
+        report_on(feed, subject, options["since"], options["until"], now) for feed, subject in feeds
+    )
+    return [report for report in found if report is not None]
+
+
+def _verified(reports: Sequence[FeedReport]) -> list[Verification]:
+    environment, endpoints = settings.EVENTSAVER_ENVIRONMENT, settings.BYBIT_ENDPOINTS
+    check_endpoints(environment, endpoints)
+    check_stamp(environment)
+    trades = [report for report in reports if report.feed.stream == Stream.TRADES]
+    try:
+        with closing(BybitRestClient(environment=environment, endpoints=endpoints)) as client:
+            return [verify(client, report.feed.symbol, report.covered) for report in trades]
+    except BybitError as error:
+        raise Unavailable(f"The exchange gave no klines: {error}") from None
+
+
+def _moment(now: datetime) -> Callable[[str], datetime]:
+    def parse(text: str) -> datetime:
+        try:
+            return moment(text, now)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return parse
