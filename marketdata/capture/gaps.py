@@ -200,12 +200,6 @@ class GapBook:
         with self._lock:
             self._over = [life for life in self._over if (life.feed, life.started_at) not in gone]
 
-    def declare(self, feed: Feed, started_at: datetime, ended_at: datetime, reason: str) -> None:
-        """Add a gap whose bounds are known, both included."""
-        with self._lock:
-            self._ended.append(OpenGap(feed, started_at, reason[:200], ended_at=ended_at))
-            self.opened += 1
-
     def unwritten(self) -> list[OpenGap]:
         """What `persist` would write."""
         with self._lock:

@@ -122,11 +122,12 @@ class Spooling:
 
     def _on_loss(self, loss: Loss) -> None:
         """Book what will not reach the database, and declare it, on disk before all."""
-        for key, rows in loss.rows.items():
-            self._books.tally.add(key, spooled=-rows, dropped=rows)
+        # Before the rows leave the spool: what is in it is not vouched for.
         for (key, symbol), span in loss.spans.items():
             for feed in self._feeds(key, symbol):
-                self._books.gaps.declare(feed, span.first, span.last, loss.reason)
+                self._books.voucher.exclude(feed, loss.reason, span.first, span.last)
+        for key, rows in loss.rows.items():
+            self._books.tally.add(key, spooled=-rows, dropped=rows)
         self.save_books()
 
     def _feeds(self, key: StreamKey, symbol: str) -> list[Feed]:

@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from marketdata.bybit.constants import EPOCH
@@ -77,6 +78,7 @@ class Voucher:
         self._marks: dict[StreamKey, deque[Mark]] = {}
         self._cuts: dict[Feed, _Cut] = {}
         self._rejected: dict[tuple[StreamKey, str], int] = {}
+        self._excluded: dict[Feed, list[Span]] = {}
         # Where a feed goes on after a cut, up to where it is vouched for, what is to be written
         # of that, and what is written.
         self._resumed: dict[Feed, datetime] = {}
@@ -109,6 +111,12 @@ class Voucher:
                     self._come_true(key, settled)
         if closing:
             self._end_cuts()
+
+    def exclude(self, feed: Feed, reason: str, first: datetime, last: datetime) -> None:
+        """Declare that rows from `first` to `last` are given up: from any thread."""
+        self._gaps.cut(feed, reason, first, last)
+        with self._tally.lock:
+            self._excluded.setdefault(feed, []).append(Span(first, last))
 
     def _mark(self, key: StreamKey, position: int, lives: list[Life], writer: Writer[Any]) -> None:
         claims = []
@@ -148,11 +156,26 @@ class Voucher:
                     self._reached[feed] = claim.until
                 cut.start = None
         elif claim.until >= start and (reached is None or claim.until > reached):
-            spans = self._due.setdefault(feed, [])
-            if spans and spans[-1].start == start:
-                spans.pop()
-            spans.append(Span(start, claim.until))
             self._reached[feed] = claim.until
+            for span in self._without_excluded(feed, Span(start, claim.until)):
+                spans = self._due.setdefault(feed, [])
+                if spans and spans[-1].start == span.start:
+                    spans.pop()
+                spans.append(span)
+
+    def _without_excluded(self, feed: Feed, whole: Span) -> Iterator[Span]:
+        """The parts of a span of which nothing was given up; the next begins after them."""
+        start = whole.start
+        for hole in sorted(self._excluded.pop(feed, []), key=attrgetter("start")):
+            if hole.start > whole.end:
+                self._excluded.setdefault(feed, []).append(hole)
+                continue
+            if hole.start > start:
+                yield Span(start, hole.start - TICK)
+            start = max(start, hole.end + TICK)
+            self._resumed[feed] = start
+        if start <= whole.end:
+            yield Span(start, whole.end)
 
     # --- rows in quarantine ------------------------------------------------------------------
 

@@ -12,9 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from uuid import UUID
 
-from django.db import models, transaction
+from django.db import transaction
 
 from marketdata.bybit.records import Reject
 from marketdata.capture.books import Books
@@ -31,7 +30,8 @@ from marketdata.coverage.archive_format import (
 from marketdata.coverage.archive_gaps import claimed_span, judge_gap, minute_of, without_minutes
 from marketdata.coverage.archive_matches import Matcher, Stored
 from marketdata.coverage.gap_rows import Span, unfinished_gaps
-from marketdata.models import CaptureGap, CoverageInterval, PublicTrade, Stream
+from marketdata.coverage.ledger import Source, vouch
+from marketdata.models import CaptureGap, PublicTrade, Stream
 
 # How long a batch may wait for the database.
 PATIENCE_SECONDS = 60.0
@@ -178,10 +178,7 @@ class ArchiveImporter:
         with transaction.atomic():
             if not self._dry_run:
                 for span in report.vouched:
-                    _vouch(
-                        Stream.TRADES, symbol, None, span.start, span.end,
-                        CoverageInterval.Source.ARCHIVE,
-                    )  # fmt: skip
+                    vouch(Stream.TRADES, symbol, None, span.start, span.end, Source.ARCHIVE)
             for found in unfinished_gaps(report.span, stream=Stream.TRADES, symbol=symbol):
                 gap = judge_gap(
                     found.pk, archive, report.vouched, rows_added, dry_run=self._dry_run
@@ -220,29 +217,3 @@ def _conflict(archive: Archive, batch: Batch, position: int, stored: Stored) -> 
 def _figures(figures: Sequence[object]) -> str:
     side, price, size = figures
     return f"{side} {size} at {price}"
-
-
-def _vouch(
-    stream: Stream,
-    symbol: str,
-    account_id: UUID | None,
-    start: datetime,
-    end: datetime,
-    source: CoverageInterval.Source,
-) -> None:
-    """Say that a stream is complete from `start` to `end`; intervals that touch become one."""
-    of = CoverageInterval.objects.filter(stream=stream, symbol=symbol, account=account_id)
-    for other in of.exclude(source=source).order_by("started_at"):
-        # Two intervals may not begin together: the other source's word is as good.
-        if other.started_at == start:
-            if other.ended_at is None or other.ended_at >= end:
-                return
-            start = other.ended_at
-    touching = of.filter(source=source, started_at__lte=end, ended_at__gte=start)
-    bounds = touching.aggregate(first=models.Min("started_at"), last=models.Max("ended_at"))
-    start, end = min(start, bounds["first"] or start), max(end, bounds["last"] or end)
-    touching.delete()
-    CoverageInterval.objects.create(
-        stream=stream, symbol=symbol, account_id=account_id, started_at=start, ended_at=end,
-        source=source,
-    )  # fmt: skip

@@ -10,6 +10,7 @@ from uuid import uuid4
 import pytest
 from django.db import OperationalError, connection
 from django.db.migrations.recorder import MigrationRecorder
+from django.utils import timezone
 
 from accounts.tests.factories import BybitAccountFactory
 from marketdata.bybit.environments import Environment
@@ -27,6 +28,7 @@ from marketdata.capture.tally import StreamKey
 from marketdata.exits import ConfigurationError, ExitCode
 from marketdata.models import (
     CaptureGap,
+    CaptureLease,
     Order,
     PrivateExecution,
     PublicTrade,
@@ -284,7 +286,7 @@ def test_a_drop_is_declared_also_when_the_process_dies_before_the_database_is_ba
 
 def test_a_gap_that_was_written_before_a_crash_is_not_written_twice(desk):
     at = desk()
-    at.books.gaps.declare(Feed("trades", "BTCUSDT"), START, START, "lost")
+    at.books.gaps.cut(Feed("trades", "BTCUSDT"), "lost", START, START)
     assert at.spooling.save_books()
     at.books.persist()
     at = desk()
@@ -415,6 +417,8 @@ class TestService:
         assert problem.startswith(f"{report.spool['left']} rows are safe in {spool_folder}")
         assert (report.exit_code, report.violations) == (ExitCode.UNAVAILABLE, [])
         assert report.spool["left"] >= 30
+        # Its process would be gone, and with it its right to the database.
+        CaptureLease.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
         shown: list[int] = []
         service = CaptureService(capture_config(sandbox))
         report = service.run(threading.Event(), duration=0.01, on_replay=shown.append)

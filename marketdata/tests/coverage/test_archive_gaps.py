@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from marketdata.coverage.archive import ArchiveImporter
 from marketdata.coverage.archive_gaps import claimed_span, missing_of, without_minutes
 from marketdata.coverage.gap_rows import Span
+from marketdata.coverage.spans import TICK
 from marketdata.models import CaptureGap, CoverageInterval, PublicTrade
 from marketdata.tests.coverage.archive_files import (
     DAY,
@@ -241,13 +242,14 @@ class TestIntervals:
         rows = CoverageInterval.objects.filter(source="archive")
         return list(rows.values_list("started_at", "ended_at"))
 
-    @pytest.mark.parametrize(
-        ("hours", "expected"), [((0, 5), [(5, 24)]), ((0, None), []), ((3, 4), [(0, 24)])]
-    )
-    def test_an_interval_of_another_source_stays(self, archive, hours, expected):
-        start, end = (None if hour is None else at(hour) for hour in hours)
-        live = self.live(start, end)
+    def test_an_interval_of_another_source_stays(self, archive):
+        live = self.live(at(3), at(4))
         ArchiveImporter().run(archive(day_of(100)))
         live.refresh_from_db()
-        assert (live.started_at, live.ended_at, live.source) == (start, end, "live")
-        assert self.of_archives() == [(at(first), at(last)) for first, last in expected]
+        assert (live.started_at, live.ended_at, live.source) == (at(3), at(4), "live")
+        assert self.of_archives() == [(at(0), at(3) - TICK), (at(4) + TICK, at(24))]
+
+    def test_what_another_source_vouches_for_from_the_beginning_is_not_said_again(self, archive):
+        self.live(at(0), at(5))
+        ArchiveImporter().run(archive(day_of(100)))
+        assert self.of_archives() == [(at(5) + TICK, at(24))]

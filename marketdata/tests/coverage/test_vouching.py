@@ -110,6 +110,31 @@ def test_an_outage_divides_and_the_two_sides_meet_the_gap_exactly(desk):
     ]
 
 
+def test_what_is_given_up_is_a_gap_between_two_intervals(desk):
+    desk.receive(1, 5, 9)
+    desk.books.voucher.exclude(FEED, "the spool was full", at(5), at(5))
+    desk.trades.flush()
+    desk.look()
+    desk.receive(12)
+    desk.trades.flush()
+    desk.look()
+    assert covered() == [(at(1) + TICK, at(5) - TICK), (at(5) + TICK, at(12) - TICK)]
+    gap = CaptureGap.objects.get()
+    assert (gap.started_at, gap.ended_at, gap.reason) == (at(5), at(5), "the spool was full")
+
+
+def test_what_is_given_up_ahead_of_a_mark_is_cut_when_it_is_reached(desk):
+    desk.receive(1, 5)
+    desk.books.voucher.exclude(FEED, "the spool was full", at(8), at(9))
+    desk.trades.flush()
+    desk.look()
+    assert covered() == [(at(1) + TICK, at(5) - TICK)]
+    desk.receive(8, 9, 20)
+    desk.trades.flush()
+    desk.look()
+    assert covered() == [(at(1) + TICK, at(8) - TICK), (at(9) + TICK, at(20) - TICK)]
+
+
 def test_rows_on_disk_are_not_vouched_for(desk):
     desk.receive(1, 5)
     desk.trades.flush()
