@@ -27,6 +27,8 @@ pybit_logger = logging.getLogger(f"{__name__}.pybit")
 pybit_logger.setLevel(logging.INFO)
 
 MAX_PAGES: Final = 100
+# The exchange may leave a page empty and go on; so often in a row it does not mean to end.
+MAX_EMPTY_PAGES: Final = 3
 # 10002, the request's time, is cured by a wider window; everything else is the caller's matter.
 RETRIED_CODES: Final = frozenset({10002})
 ATTEMPTS: Final = 2
@@ -34,6 +36,8 @@ RETRY_DELAY: Final = 1
 REMAINING_HEADER: Final = "X-Bapi-Limit-Status"
 # The exchange counts in a rolling second; a reset that is much later is none.
 LONGEST_HOLD: Final = 5.0
+# How often the same page is asked for again after "too many", when the wait is that short.
+PATIENT_ATTEMPTS: Final = 3
 
 # Cursors come percent-encoded and go back as they are: they must stay one parameter.
 _is_cursor = re.compile(r"[!-~]{1,1024}").fullmatch
@@ -118,17 +122,32 @@ class RestBase:
         """
         cursor: str | None = None
         seen: set[str] = set()
+        empty = 0
         for _ in range(max_pages):
-            answer = self._call(method, **params, cursor=cursor)
+            answer = self._call_patiently(method, **params, cursor=cursor)
             result = result_of(answer)
-            yield answer, rows_of(result)
+            rows = rows_of(result)
+            yield answer, rows
             cursor = next_cursor(result)
             if cursor is None:
                 return
             if cursor in seen:
                 raise malformed("nextPageCursor", "repeats")
             seen.add(cursor)
+            empty = 0 if rows else empty + 1
+            if empty == MAX_EMPTY_PAGES:
+                raise malformed("nextPageCursor", f"goes on after {empty} empty pages")
         raise malformed("nextPageCursor", f"does not end within {max_pages} pages")
+
+    def _call_patiently(self, method: Callable[..., Any], **params: Any) -> Mapping[str, Any]:
+        """A page among others: not given up for a limit that is over in a moment."""
+        for _ in range(PATIENT_ATTEMPTS - 1):
+            try:
+                return self._call(method, **params)
+            except RateLimited as error:
+                if error.retry_after > LONGEST_HOLD:
+                    raise
+        return self._call(method, **params)
 
     def _call(self, method: Callable[..., Any], **params: Any) -> Mapping[str, Any]:
         """The exchange's answer, whole; our own brake before it and after it."""

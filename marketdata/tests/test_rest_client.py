@@ -226,10 +226,17 @@ def test_cursors_in_a_circle_are_refused(server, client):
 def test_cursors_without_an_end_are_refused(server):
     client = connect(server.url, rate_limiter=RateLimiter(query_rate=1000))
     for cursor in range(101):
-        server.ok({"list": [], "nextPageCursor": str(cursor)})
+        server.ok({"list": [{}], "nextPageCursor": str(cursor)})
     with pytest.raises(MalformedMessage, match="does not end within 100 pages"):
         client.get_instruments()
     client.close()
+
+
+def test_empty_pages_are_not_followed_for_long(server, client):
+    for cursor in range(3):
+        server.ok({"list": [], "nextPageCursor": str(cursor)})
+    with pytest.raises(MalformedMessage, match="goes on after 3 empty pages"):
+        client.get_instruments()
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import time
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -171,11 +172,30 @@ def test_a_cursor_that_is_none_is_not_sent(server, client, cursor):
 
 def test_pages_that_have_arrived_outlive_a_refusal(server, client):
     page(server, execution(), cursor="a")
-    server.refuse(10006)
+    server.refuse(10005)
+    pages = client.executions_pages(start=START, end=START)
+    assert next(pages).records
+    with pytest.raises(AuthenticationFailed):
+        next(pages)
+
+
+def test_a_page_waits_until_it_is_not_too_many(server, client):
+    page(server, execution(), cursor="a")
+    reset = str(int(time.time() * 1000) + 50)
+    server.refuse(10006, X_Bapi_Limit_Reset_Timestamp=reset)
+    page(server, execution())
+    pages = list(client.executions_pages(start=START, end=START))
+    assert [len(parsed.records) for parsed in pages] == [1, 1]
+
+
+def test_a_page_does_not_wait_out_a_long_limit(server, client):
+    page(server, execution(), cursor="a")
+    server.say("", 429, Retry_After="30")
     pages = client.executions_pages(start=START, end=START)
     assert next(pages).records
     with pytest.raises(RateLimited):
         next(pages)
+    assert len(server.requests) == 2
 
 
 @pytest.mark.parametrize(
