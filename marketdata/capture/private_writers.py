@@ -88,6 +88,21 @@ class ExecutionWriter(RunWriter[ExecutionRecord]):
         "exec_fee", "fee_currency", "exec_pnl", "closed_pnl", "closed_size", "leaves_qty", "is_maker",
     )  # fmt: skip
 
+    def _settle(self, key: StreamKey, batch: list[ExecutionRecord], stored: int) -> Outcome:
+        """Complete rows that REST brought first: what they realised is said by the stream only."""
+        outcome = super()._settle(key, batch, stored)
+        telling = [row for row in batch if row.exec_pnl is not None]
+        table = self._read_back(key, telling) if telling else {}
+        for row in telling:
+            known = table.get(self._identity(row))
+            if known is not None and known["exec_pnl"] is None and self._agrees(row, known):
+                done = self.table.filter(pk=known["pk"], exec_pnl=None).update(
+                    exec_pnl=row.exec_pnl, raw_json=row.raw_json
+                )
+                outcome.updated += done
+                outcome.duplicate -= done
+        return outcome
+
 
 class PositionWriter(PrivateWriter[PositionRecord]):
     """Positions; their digest is part of the key, so one key has one content."""

@@ -111,6 +111,25 @@ def test_a_text_that_is_empty_is_no_conflict(executions, tally, account, stored,
     assert counts(tally, Stream.EXECUTIONS, account) == {"received": 2, "stored": 1, column: 1}
 
 
+def test_what_rest_did_not_say_is_completed_by_the_stream(executions, tally, account):
+    by_rest = execution(1, exec_pnl=None, raw_json={"by": "rest"})
+    store(executions, account, by_rest, execution(2, exec_pnl=None))
+    store(executions, account, execution(1, exec_pnl=Decimal("1.5")), execution(2, exec_pnl=None))
+    assert counts(tally, Stream.EXECUTIONS, account) == {
+        "received": 4, "stored": 2, "updated": 1, "duplicate": 1,
+    }  # fmt: skip
+    row = PrivateExecution.objects.get(exec_id=execution(1).exec_id)
+    assert (row.exec_pnl, row.raw_json) == (Decimal("1.5"), execution(1).raw_json)
+
+
+def test_what_an_execution_realised_is_never_changed(executions, tally, quarantine, account):
+    store(executions, account, execution(1, exec_pnl=Decimal("1.5")))
+    store(executions, account, execution(1, exec_pnl=Decimal(2)))
+    store(executions, account, execution(1, exec_pnl=None, exec_qty=Decimal(7)))
+    assert PrivateExecution.objects.get().exec_pnl == Decimal("1.5")
+    assert counts(tally, Stream.EXECUTIONS, account)["quarantined"] == 2
+
+
 def test_the_same_execution_with_another_quantity_is_a_conflict(
     executions, tally, quarantine, account
 ):
