@@ -9,8 +9,8 @@ from typing import TextIO
 from rich.console import Console
 from rich.table import Table
 
+from marketdata.coverage.findings import Finding
 from marketdata.coverage.gap_rows import Span
-from marketdata.coverage.reconciler import Finding
 
 
 def findings_table(out: TextIO, findings: Sequence[Finding]) -> None:

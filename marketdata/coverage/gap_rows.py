@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import models, transaction
 
+from marketdata.bybit.errors import RateLimited
 from marketdata.coverage.ledger import vouch
 from marketdata.coverage.spans import TICK
 from marketdata.coverage.spans import Span as Span
@@ -13,6 +15,9 @@ from marketdata.coverage.spans import hull as hull
 from marketdata.models import CaptureGap, CoverageInterval
 
 UNFINISHED = (CaptureGap.State.OPEN, CaptureGap.State.PARTIAL)
+# Said of a gap that REST has answered for and will never show: only archives have it.
+BEYOND_REACH = "more trades than the exchange shows of its latest"
+LONGEST_DELAY_SECONDS = 3600.0
 
 
 def unfinished_gaps(asked: Span, **of: Any) -> list[CaptureGap]:
@@ -24,25 +29,56 @@ def unfinished_gaps(asked: Span, **of: Any) -> list[CaptureGap]:
     )
 
 
+def open_gaps(**of: Any) -> list[CaptureGap]:
+    """The gaps that have ended and that nobody has filled or given up, the oldest first.
+
+    Those that REST can never show are left out.
+    """
+    rows = CaptureGap.objects.filter(state=CaptureGap.State.OPEN, ended_at__isnull=False, **of)
+    return [gap for gap in rows.order_by("started_at") if gap.evidence.get("note") != BEYOND_REACH]
+
+
+def give_up_gaps(note: str, **of: Any) -> None:
+    """Say of the gaps that have ended and can be filled by nobody that it is so."""
+    for gap in open_gaps(**of):
+        gap.state = CaptureGap.State.UNFILLABLE
+        gap.evidence = {**gap.evidence, "note": note}
+        gap.save(update_fields=["state", "evidence", "updated_at"])
+
+
+def is_due(gap: CaptureGap, now: datetime, first_delay: float) -> bool:
+    """Whether to ask for a gap again: delays double from `first_delay` s to an hour."""
+    if not gap.attempts:
+        return True
+    delay = min(first_delay * 2.0 ** min(gap.attempts - 1, 32), LONGEST_DELAY_SECONDS)
+    return now >= gap.updated_at + timedelta(seconds=delay)
+
+
 def note_attempt(
     pk: int,
     complete: Span | None,
     *,
-    rows_added: int,
+    rows_added: int = 0,
     done: CaptureGap.State = CaptureGap.State.FILLED,
-) -> None:
-    """Write down that a gap was asked for, and that `complete` of it is there now.
+    note: str = "",
+    error: Exception | None = None,
+) -> dict[int, CaptureGap.State]:
+    """Write down that a gap was asked for, and that `complete` of it is there now; its new state.
 
     A gap that is complete gets the state `done`; one that is complete at its beginning or its
     end shrinks to what is left. One without an end is capture's, and goes on after this. The row
     is read anew: capture may have written its end meanwhile. What is FILLED of it is vouched for.
+    What was never asked, because of too many requests, is no attempt.
     """
     with transaction.atomic():
         gap = CaptureGap.objects.select_for_update().filter(pk=pk).first()
         if gap is None:
-            return
-        gap.attempts += 1
+            return {}
+        if not isinstance(error, RateLimited):
+            gap.attempts += 1
         gap.rows_added += rows_added
+        before = {name: value for name, value in gap.evidence.items() if name != "note"}
+        gap.evidence = before | ({"note": note} if note else {})
         if complete is not None and gap.ended_at is not None:
             gap.source = CoverageInterval.Source.REST
             filled = _shrink(gap, Span(gap.started_at, gap.ended_at), complete, done)
@@ -57,6 +93,7 @@ def note_attempt(
                 "updated_at",
             ]
         )  # fmt: skip
+        return {gap.pk: CaptureGap.State(gap.state)}
 
 
 def _shrink(gap: CaptureGap, whole: Span, complete: Span, done: CaptureGap.State) -> Span | None:

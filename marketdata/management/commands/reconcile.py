@@ -20,8 +20,9 @@ from marketdata.capture.startup import (
 )
 from marketdata.capture.writers import DatabaseUnavailable
 from marketdata.coverage.display import findings_table
+from marketdata.coverage.findings import Finding
 from marketdata.coverage.gap_rows import Span
-from marketdata.coverage.reconciler import Finding, GapReconciler
+from marketdata.coverage.reconciler import GapReconciler
 from marketdata.coverage.since import moment
 from marketdata.exits import ConfigurationError, ExitCode, Unavailable
 from marketdata.models import Stream

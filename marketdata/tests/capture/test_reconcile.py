@@ -34,9 +34,11 @@ def make(server, count: int) -> None:
     server.send_trades("BTCUSDT", server.make_trades("BTCUSDT", count))
 
 
-def reconciler_for(server) -> GapReconciler:
+def reconciler_for(server, *, rest: str = "") -> GapReconciler:
     endpoints = Endpoints(
-        rest=server.rest_url, ws_public=server.ws_public_url, ws_private=server.ws_private_url
+        rest=rest or server.rest_url,
+        ws_public=server.ws_public_url,
+        ws_private=server.ws_private_url,
     )
     return GapReconciler(Environment.SANDBOX, endpoints)
 

@@ -1,0 +1,215 @@
+"""Accounts: executions come back whole; of all else the present state.
+
+Executions: two years back, in windows of seven days, all pages. Orders: the last state of each,
+cancelled ones for a day. Positions and balances: as they are now. The states in between cannot
+be asked for again: they are declared, with what is known at the gap's end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+from marketdata.bybit.errors import BybitError
+from marketdata.bybit.records import Parsed
+from marketdata.bybit.rest_client import BybitRestClient
+from marketdata.capture.accounts import AccountContext
+from marketdata.capture.private_writers import (
+    ExecutionWriter,
+    OrderWriter,
+    PositionWriter,
+    PrivateWriter,
+    WalletWriter,
+)
+from marketdata.coverage.audit import declare_unheard
+from marketdata.coverage.findings import Finding
+from marketdata.coverage.gap_rows import Span, hull, note_attempt, unfinished_gaps
+from marketdata.coverage.reconciler_base import ReconcilerBase, times_within
+from marketdata.models import CaptureGap, PrivateExecution, Stream
+
+# The exchange does not say whether it finds an order by when it was made or by when it changed.
+ORDER_LOOKBACK = timedelta(days=7)
+# Rows may come to the exchange's lists out of order, and bear times a little ahead of its clock.
+OVERLAP = timedelta(seconds=60)
+AHEAD = timedelta(seconds=1)
+LAST_STATES = "the last state of each order; earlier ones cannot be asked for again"
+PRESENT_STATE = (
+    "the states in between cannot be asked for again; stored as they were at {:%F %T} UTC"
+)
+
+Pages = Callable[[BybitRestClient], Iterable[Parsed[Any]]]
+
+
+class AccountReconciler(ReconcilerBase):
+    """Fills gaps of accounts."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._executions = ExecutionWriter(**self._writer_options)
+        self._orders = OrderWriter(**self._writer_options)
+        self._positions = PositionWriter(**self._writer_options)
+        self._wallet = WalletWriter(**self._writer_options)
+
+    def exchange_time(self, context: AccountContext | None = None) -> datetime:
+        """The exchange's clock: everything up to it is in what is asked from now on."""
+        with closing(self._client(context)) as client:
+            return client.get_server_time()
+
+    # --- by hand: a span of any length -------------------------------------------------------
+
+    def executions(self, context: AccountContext, asked: Span) -> Finding:
+        """Fill the executions of an account within `asked`."""
+        gaps = _gaps_within(asked, Stream.EXECUTIONS, context)
+        return self._fill_executions(context, asked, gaps)[0]
+
+    def orders(self, context: AccountContext, asked: Span) -> Finding:
+        """Fetch the last state of each order of an account within `asked`, open ones included."""
+        return self._fill_orders(context, asked, _gaps_within(asked, Stream.ORDERS, context))
+
+    # --- beside a capture: up to a moment when the stream was subscribed ---------------------
+
+    def repair(
+        self, stream: Stream, context: AccountContext, gaps: Sequence[CaptureGap], now: datetime
+    ) -> list[Finding]:
+        """Fill these gaps of a stream, which have ended; without any, look at the last minute."""
+        spans = [Span(gap.started_at, gap.ended_at or now) for gap in gaps]
+        around = hull(spans) or Span(now, now)
+        asked = Span(around.start - OVERLAP, max(around.end, now) + AHEAD)
+        if stream == Stream.EXECUTIONS:
+            if not gaps:
+                return [self._fill_executions(context, asked, [])[0]]
+            return [self._repair_executions(context, gap) for gap in gaps]
+        if stream == Stream.ORDERS:
+            return [self._fill_orders(context, asked, gaps)]
+        if stream == Stream.POSITIONS:
+            return [self._take_positions(context, asked, gaps, now)]
+        return [self._take_wallet(context, asked, gaps, now)]
+
+    def audit_executions(self, context: AccountContext, asked: Span) -> Finding:
+        """Look whether the stream brought what REST shows of `asked`."""
+        finding, fresh = self._fill_executions(context, asked, [])
+        declare_unheard(finding, fresh, account_id=context.account_id)
+        return finding
+
+    def _repair_executions(self, context: AccountContext, gap: CaptureGap) -> Finding:
+        start = min(gap.started_at, known_until(context, gap)) - OVERLAP
+        asked = Span(start, (gap.ended_at or gap.started_at) + AHEAD)
+        return self._fill_executions(context, asked, [gap])[0]
+
+    # --- the four streams --------------------------------------------------------------------
+
+    def _fill_executions(
+        self, context: AccountContext, asked: Span, gaps: Sequence[CaptureGap]
+    ) -> tuple[Finding, list[Any]]:
+        finding = Finding(Stream.EXECUTIONS, context.name, asked)
+
+        def pages(client: BybitRestClient) -> Iterable[Parsed[Any]]:
+            return client.executions_pages(start=asked.start, end=asked.end)
+
+        fresh = self._ask(context, finding, self._executions, pages)
+        return self._judged(finding, gaps, fresh, CaptureGap.State.FILLED), fresh
+
+    def _fill_orders(
+        self, context: AccountContext, asked: Span, gaps: Sequence[CaptureGap]
+    ) -> Finding:
+        finding = Finding(Stream.ORDERS, context.name, asked, note=LAST_STATES)
+
+        def pages(client: BybitRestClient) -> Iterator[Parsed[Any]]:
+            yield from client.order_history_pages(start=asked.start - ORDER_LOOKBACK, end=asked.end)
+            yield client.get_open_orders()
+
+        fresh = self._ask(context, finding, self._orders, pages)
+        return self._judged(finding, gaps, fresh, CaptureGap.State.PARTIAL)
+
+    def _take_positions(
+        self, context: AccountContext, asked: Span, gaps: Sequence[CaptureGap], now: datetime
+    ) -> Finding:
+        finding = Finding(Stream.POSITIONS, context.name, asked, note=PRESENT_STATE.format(now))
+        # Asked for all symbols the exchange leaves flat legs out: those that were closed meanwhile.
+        traded = PrivateExecution.objects.filter(
+            account=context.account_id, exchange_ts__gte=asked.start
+        )
+        symbols = set(traded.order_by().values_list("symbol", flat=True).distinct())
+
+        def pages(client: BybitRestClient) -> Iterator[Parsed[Any]]:
+            held = client.get_positions()
+            others = [row for row in held.records if row.symbol not in symbols]
+            yield Parsed(others, held.rejects)
+            for symbol in sorted(symbols):
+                yield client.get_positions(symbol)
+
+        fresh = self._ask(context, finding, self._positions, pages)
+        return self._judged(finding, gaps, fresh, CaptureGap.State.UNFILLABLE)
+
+    def _take_wallet(
+        self, context: AccountContext, asked: Span, gaps: Sequence[CaptureGap], now: datetime
+    ) -> Finding:
+        finding = Finding(Stream.WALLET, context.name, asked, note=PRESENT_STATE.format(now))
+        fresh = self._ask(
+            context, finding, self._wallet, lambda client: [client.get_wallet_balance()]
+        )
+        return self._judged(finding, gaps, fresh, CaptureGap.State.UNFILLABLE)
+
+    def _ask(
+        self, context: AccountContext, finding: Finding, writer: PrivateWriter[Any], pages: Pages
+    ) -> list[Any]:
+        """Store page by page, so that what arrived stays if a later page fails.
+
+        The rows that were not there before.
+        """
+        key, write = writer.key(context.account_id), partial(writer.write_for, context)
+        fresh: list[Any] = []
+        try:
+            with closing(self._client(context)) as client:
+                for parsed in pages(client):
+                    if not finding.found:
+                        self._settle(finding.stream)
+                    finding.found += len(parsed.records) + len(parsed.rejects)
+                    fresh += self._store(finding, key, writer, write, parsed)
+        except (BybitError, ValueError) as error:
+            finding.fail(error)
+        return fresh
+
+    def _judged(
+        self,
+        finding: Finding,
+        gaps: Sequence[CaptureGap],
+        fresh: Sequence[Any],
+        done: CaptureGap.State,
+    ) -> Finding:
+        self._finished(finding)
+        complete = None if finding.missing else finding.asked
+        for gap in gaps:
+            finding.gaps |= note_attempt(
+                gap.pk,
+                complete,
+                rows_added=times_within(fresh, gap.started_at, gap.ended_at or finding.asked.end),
+                done=done,
+                note=finding.note,
+                error=finding.error,
+            )
+        return finding
+
+
+def _gaps_within(asked: Span, stream: Stream, context: AccountContext) -> list[CaptureGap]:
+    return unfinished_gaps(asked, stream=stream, account=context.account_id)
+
+
+def known_until(context: AccountContext, gap: CaptureGap) -> datetime:
+    """Up to when an account's executions are known to be there, before a gap: the last row stored
+    before it, or the end of a gap that was filled since; without any, the gap's own start."""
+    executions = PrivateExecution.objects.filter(
+        account=context.account_id, exchange_ts__lte=gap.started_at
+    )
+    filled = CaptureGap.objects.filter(
+        stream=Stream.EXECUTIONS,
+        account=context.account_id,
+        state=CaptureGap.State.FILLED,
+        ended_at__lte=gap.started_at,
+    )
+    last_row = executions.order_by("-exchange_ts").values_list("exchange_ts", flat=True).first()
+    last_filled = filled.order_by("-ended_at").values_list("ended_at", flat=True).first()
+    return max((at for at in (last_row, last_filled) if at is not None), default=gap.started_at)

@@ -1,0 +1,171 @@
+"""Public trades: the exchange shows the last 1000 of a symbol, and never more.
+
+So a longer gap is filled in part, and its rest stays open with its bounds.
+Source: https://bybit-exchange.github.io/docs/v5/market/recent-trade.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+from datetime import datetime
+from typing import Any
+
+from marketdata.bybit.errors import BybitError
+from marketdata.bybit.records import Parsed, TradeRecord
+from marketdata.capture.public_writers import TradeWriter
+from marketdata.coverage.audit import declare_unheard
+from marketdata.coverage.findings import Finding
+from marketdata.coverage.gap_rows import (
+    BEYOND_REACH,
+    Span,
+    hull,
+    note_attempt,
+    unfinished_gaps,
+)
+from marketdata.coverage.reconciler_base import ReconcilerBase, identity, stored_keys, times_within
+from marketdata.coverage.spans import TICK
+from marketdata.models import CaptureGap, PublicTrade, Stream
+
+MOST_RECENT_TRADES = 1000
+
+
+class TradeReconciler(ReconcilerBase):
+    """Fills gaps of public trades."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._trades = TradeWriter(**self._writer_options)
+
+    def trades(self, symbol: str, asked: Span) -> Finding:
+        """Fill what the exchange still shows of a symbol's gaps within `asked`.
+
+        Where no capture runs: what lies behind the newest stored row is a gap, too.
+        """
+        gaps = unfinished_gaps(asked, stream=Stream.TRADES, symbol=symbol)
+        return self._fill(symbol, asked, gaps, self._tail(symbol, asked, gaps))
+
+    def trades_of(self, symbol: str, gaps: Sequence[CaptureGap]) -> Finding:
+        """Fill what the exchange still shows of these gaps, which have ended."""
+        spans = [Span(gap.started_at, gap.ended_at) for gap in gaps if gap.ended_at]
+        asked = hull(spans)
+        if asked is None:
+            raise ValueError("There is no gap with an end to ask for.")
+        return self._fill(symbol, asked, gaps, None)
+
+    def audit_trades(self, symbol: str, asked: Span) -> Finding:
+        """Look whether the stream brought what REST shows of `asked`, as far as it reaches."""
+        finding = Finding(Stream.TRADES, symbol, asked)
+        try:
+            parsed = self._recent(symbol)
+        except (BybitError, ValueError) as error:
+            finding.fail(error)
+            return finding
+        fresh = self._keep(finding, symbol, parsed)
+        declare_unheard(finding, fresh, symbol=symbol)
+        return self._finished(finding)
+
+    def _fill(
+        self, symbol: str, asked: Span, gaps: Sequence[CaptureGap], tail: Span | None
+    ) -> Finding:
+        finding = Finding(Stream.TRADES, symbol, asked)
+        spans = [asked.within(gap.started_at, gap.ended_at) for gap in gaps]
+        try:
+            parsed = self._recent(symbol)
+        except (BybitError, ValueError) as error:
+            finding.missing = hull([*spans, *([tail] if tail else [])])
+            finding.fail(error)
+            for gap in gaps:
+                finding.gaps |= note_attempt(gap.pk, None, note=finding.note, error=error)
+            return finding
+        # Before anything is stored: what is stored proves how far the answer reaches.
+        reach = _Reach(symbol, parsed, self._stored_times(parsed.records))
+        missing = [reach.missing_of(span) for span in spans]
+        rest = reach.missing_of(tail) if tail else None
+        fresh = self._keep(finding, symbol, parsed)
+        for gap, span, left in zip(gaps, spans, missing, strict=True):
+            added = times_within(fresh, span.start, span.end)
+            complete = None if finding.refused else _complete(span, left)
+            note = BEYOND_REACH if left else ""
+            finding.gaps |= note_attempt(gap.pk, complete, rows_added=added, note=note)
+        if rest is not None:
+            CaptureGap.objects.create(
+                stream=Stream.TRADES, symbol=symbol, started_at=rest.start, ended_at=rest.end,
+                reason=BEYOND_REACH, attempts=1, evidence={"note": BEYOND_REACH},
+            )  # fmt: skip
+        finding.missing = hull(left for left in [*missing, rest] if left is not None)
+        finding.note = BEYOND_REACH if finding.missing else ""
+        return self._finished(finding)
+
+    def _recent(self, symbol: str) -> Parsed[TradeRecord]:
+        with closing(self._client()) as client:
+            parsed = client.get_recent_trades(symbol, MOST_RECENT_TRADES)
+        self._settle(Stream.TRADES)
+        return parsed
+
+    def _keep(
+        self, finding: Finding, symbol: str, parsed: Parsed[TradeRecord]
+    ) -> list[TradeRecord]:
+        """Store what was asked for; the rows that were not there before."""
+        asked = finding.asked
+        wanted = [row for row in parsed.records if asked.start <= row.exchange_ts <= asked.end]
+        finding.found = len(wanted)
+        sound = Parsed(wanted, parsed.rejects)
+        return self._store(finding, self._trades.key(), self._trades, self._trades.write, sound)
+
+    def _tail(self, symbol: str, asked: Span, gaps: list[CaptureGap]) -> Span | None:
+        """What lies behind the newest stored row, where no gap row says so already."""
+        last = PublicTrade.objects.last_trade_ts(symbol)
+        if last is None:
+            return asked
+        if last >= asked.end or any(gap.started_at >= last for gap in gaps):
+            return None
+        return Span(max(last, asked.start), asked.end)
+
+    def _stored_times(self, records: list[TradeRecord]) -> list[datetime]:
+        """The times of those of `records` that are stored."""
+        known = stored_keys(self._trades, self._trades.key(), records)
+        return [row.exchange_ts for row in records if identity(self._trades, row) in known]
+
+
+class _Reach:
+    """How far back an answer of recent trades is complete.
+
+    Fewer trades than the exchange ever shows are all there are. Else the answer reaches behind a
+    span's start when a trade from before it, or of the same millisecond, is stored with the same
+    id: the answer is one stretch, and the stream had come as far as that trade. Where nothing is
+    stored of the time between the answer's oldest trade and the start, being older is enough.
+    """
+
+    def __init__(
+        self, symbol: str, parsed: Parsed[TradeRecord], stored_times: list[datetime]
+    ) -> None:
+        self._symbol = symbol
+        self._whole = len(parsed.records) + len(parsed.rejects) < MOST_RECENT_TRADES
+        self._oldest = parsed.records[0].exchange_ts if parsed.records else None
+        self._oldest_stored = min(stored_times, default=None)
+
+    def missing_of(self, span: Span) -> Span | None:
+        """The part of `span` that the answer does not show."""
+        if self._whole:
+            return None
+        if self._oldest is None:
+            return span
+        if self._oldest_stored is not None and self._oldest_stored <= span.start:
+            return None
+        if self._oldest < span.start:
+            return span if self._has_stored(span.start) else None
+        return Span(span.start, min(self._oldest, span.end))
+
+    def _has_stored(self, until: datetime) -> bool:
+        trades = PublicTrade.objects.filter(symbol=self._symbol)
+        return bool(trades.filter(exchange_ts__range=(self._oldest, until)).exists())
+
+
+def _complete(span: Span, left: Span | None) -> Span | None:
+    """The end of `span` that is there now, when `left` is not; None when nothing is."""
+    if left is None:
+        return span
+    # An answer that begins in the millisecond of the start leaves that millisecond missing.
+    start = max(left.end, span.start + TICK)
+    return Span(start, span.end) if start < span.end else None
