@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
+from typing import Any
 
 from django.db import transaction
 
@@ -14,6 +16,7 @@ from marketdata.capture.overflow import Overflow
 from marketdata.capture.quarantine import Quarantine
 from marketdata.capture.tally import Tally
 from marketdata.capture.vouching import Voucher
+from marketdata.capture.writers import Writer
 
 
 class Books:
@@ -28,22 +31,29 @@ class Books:
         self.overflow: Callable[[str], Overflow] | None = None
         self.voucher = Voucher(self.tally, self.quarantine, self.gaps)
         self._lease = lease
+        self._writing = threading.Lock()
 
     def fenced(self) -> AbstractContextManager[None]:
         """A transaction for what only the one capture may write. Raises LeaseLost."""
         return self._lease.fenced() if self._lease else transaction.atomic()
 
+    def vouch(self, writers: Iterable[Writer[Any]], *, closing: bool = False) -> None:
+        """See what has come true of what is stored; `persist` writes it."""
+        with self._writing:
+            self.voucher.look(writers, closing=closing)
+
     def persist(self) -> None:
-        """Write gaps, what is vouched for, and quarantine.
+        """Write gaps, what is vouched for, and quarantine, from any thread.
 
         On a database error nothing is forgotten, and it is raised. Raises LeaseLost. Gaps and
         intervals are one transaction: between the two there is never an instant that is neither.
         """
-        try:
-            if self.gaps.has_changes() or self.voucher.has_changes():
-                with self.fenced():
-                    written = [self.gaps.write(), self.voucher.write()]
-                for confirm in written:
-                    confirm()
-        finally:
-            self.quarantine.flush()
+        with self._writing:
+            try:
+                if self.gaps.has_changes() or self.voucher.has_changes():
+                    with self.fenced():
+                        written = [self.gaps.write(), self.voucher.write()]
+                    for confirm in written:
+                        confirm()
+            finally:
+                self.quarantine.flush()

@@ -40,6 +40,16 @@ class CaptureConfig:
     lease_seconds: float = field(default_factory=lambda: settings.EVENTSAVER_LEASE_SECONDS)
     # Stand by while another capture holds the database, instead of giving up.
     wait: bool = False
+    # Whether what streams missed is asked for by REST. Outages of public streams are repaired at
+    # once above the threshold, else by the next sweep; the rest is in seconds, too: the first
+    # delay before a gap that was not filled is asked for again, the time between two audits, and
+    # how old a row must be to be missed by one.
+    repair: bool = True
+    gap_threshold: float = field(default_factory=lambda: settings.EVENTSAVER_GAP_THRESHOLD_SECONDS)
+    sweep_interval: float = field(default_factory=lambda: settings.EVENTSAVER_SWEEP_INTERVAL)
+    audit_interval: float = field(default_factory=lambda: settings.EVENTSAVER_AUDIT_INTERVAL)
+    repair_delay: float = 60.0
+    audit_lag: float = 30.0
     # Seconds between two attempts with a key that the exchange refused, and between two looks
     # at the accounts of the database.
     refused_delay: float = 300.0

@@ -86,6 +86,17 @@ def report_text(report: CaptureReport) -> str:
     if any(report.spool.values()):
         counts = ", ".join(f"{name} {rows:,}" for name, rows in report.spool.items())
         lines.append(f"  spool: {counts}")
+    for repair in report.repairs:
+        done = repair.counts
+        lines.append(
+            f"  repaired {repair.name}: {done.stored + done.updated:,} rows, gaps filled "
+            f"{done.filled}, in part or not at all {done.partial}, open {done.open}"
+            + (
+                f"; {done.not_streamed:,} rows the stream never brought"
+                if done.not_streamed
+                else ""
+            )
+        )
     lines += [f"  account {name} is set aside: {why}" for name, why in report.set_aside.items()]
     if not report.violations:
         lines.append("Every row that arrived is accounted for.")

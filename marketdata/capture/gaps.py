@@ -175,6 +175,11 @@ class GapBook:
             self._ended.append(gap)
             self.opened += 1
 
+    def open_since(self) -> dict[Feed, datetime]:
+        """When the gaps that go on have begun."""
+        with self._lock:
+            return {feed: gap.started_at for feed, gap in self._open.items()}
+
     def end(self, at: datetime, feeds: Iterable[Feed] | None = None) -> None:
         """End what is open of `feeds`, or all: capture of them stops, and vouches for nothing
         up to `at`."""
@@ -183,6 +188,22 @@ class GapBook:
                 gap = self._open.get(feed)
                 if gap is not None:
                     self._end(gap, max(at, gap.started_at))
+
+    def hand_over(self, at: datetime, feeds: Iterable[Feed], still: Callable[[], bool]) -> None:
+        """End what is open of `feeds`: REST is asked for what was up to `at`, and all that is
+        later comes on the stream, which lives from then on.
+
+        Nothing ends unless `still` holds, of which it is certain that no gap opens meanwhile.
+        """
+        with self._lock:
+            if not still():
+                return
+            for feed in feeds:
+                gap = self._open.get(feed)
+                if gap is not None:
+                    until = max(at, gap.started_at)
+                    self._end(gap, until)
+                    self._lives[feed] = Life(feed, until + TICK, until + TICK)
 
     def lives(self) -> list[Life]:
         """A copy of every life: those that ended and are not forgotten, then those that go on."""

@@ -25,6 +25,7 @@ from marketdata.capture.collectors import (
 )
 from marketdata.capture.config import CaptureConfig
 from marketdata.capture.gaps import Feed
+from marketdata.capture.links import Link
 from marketdata.capture.private_writers import (
     ExecutionWriter,
     OrderWriter,
@@ -32,6 +33,7 @@ from marketdata.capture.private_writers import (
     WalletWriter,
 )
 from marketdata.capture.public_writers import TickerWriter, TradeWriter
+from marketdata.capture.repairs import Repairs
 from marketdata.capture.startup import exact_digits
 from marketdata.capture.supervisor import Client, Supervisor
 from marketdata.capture.writers import Writer
@@ -49,8 +51,8 @@ DIED_BEFORE = "capture died before it had vouched for this"
 class Part:
     """Some writers, and the connections that feed them."""
 
-    def __init__(self, config: CaptureConfig, books: Books) -> None:
-        self.config, self.books = config, books
+    def __init__(self, config: CaptureConfig, books: Books, repairs: Repairs | None) -> None:
+        self.config, self.books, self.repairs = config, books, repairs
         self.writers: list[Writer[Any]] = []
         self.collectors: list[Collector] = []
 
@@ -125,6 +127,7 @@ class Part:
             first_delay=self.config.reconnect_delay,
             longest_delay=self.config.max_reconnect_delay,
             refused_delay=self.config.refused_delay,
+            **({"on_connected": self.repairs.on_connected} if self.repairs else {}),
         )
 
 
@@ -132,9 +135,13 @@ class PublicPart(Part):
     """Trades and tickers of the configured symbols, a hundred symbols a connection."""
 
     def __init__(
-        self, config: CaptureConfig, books: Books, trade_writer_class: type[TradeWriter]
+        self,
+        config: CaptureConfig,
+        books: Books,
+        repairs: Repairs | None,
+        trade_writer_class: type[TradeWriter],
     ) -> None:
-        super().__init__(config, books)
+        super().__init__(config, books, repairs)
         trades = trade_writer_class(**self._writer_options())
         tickers = TickerWriter(**self._writer_options(), interval_ms=config.ticker_interval_ms)
         self.writers = [trades, tickers]
@@ -167,8 +174,18 @@ class PublicPart(Part):
             }
         )
         super().start()
+        if self.repairs:
+            self._announce(self.repairs)
         for supervisor in self._supervisors:
             supervisor.start()
+
+    def _announce(self, repairs: Repairs) -> None:
+        writers = {self.writers[0].stream: self.writers[0]}
+        for supervisor, collector in zip(self._supervisors, self.collectors, strict=True):
+            for symbol in {feed.symbol for feed in collector.feeds}:
+                repairs.add(
+                    Link(name=symbol, symbol=symbol, supervisor=supervisor, writers=writers)
+                )
 
     def failure(self) -> str:
         """What has died of it, if anything has."""
@@ -197,8 +214,8 @@ class PrivatePart(Part):
     and costs the others nothing.
     """
 
-    def __init__(self, config: CaptureConfig, books: Books) -> None:
-        super().__init__(config, books)
+    def __init__(self, config: CaptureConfig, books: Books, repairs: Repairs | None) -> None:
+        super().__init__(config, books, repairs)
         self._private_writers = PrivateWriters(
             ExecutionWriter(**self._writer_options()),
             OrderWriter(**self._writer_options()),
@@ -281,6 +298,11 @@ class PrivatePart(Part):
         supervisor = self._supervise(f"account {context.name}", client, collector)
         self._serving[account_id] = (context, supervisor, collector)
         self.collectors.append(collector)
+        if self.repairs:
+            writers = {writer.stream: writer for writer in self.writers}
+            self.repairs.add(
+                Link(name=context.name, context=context, supervisor=supervisor, writers=writers)
+            )
         supervisor.start()
         logger.info("account %s: captured from %s", context.name, context.environment)
 
@@ -290,6 +312,8 @@ class PrivatePart(Part):
         self._leaving[account_id] = supervisor
         del self._serving[account_id]
         supervisor.request_stop()
+        if self.repairs:
+            self.repairs.drop(account_id)
         self._noted.pop(account_id, None)
         self.collectors.remove(collector)
         self.books.gaps.end(datetime.now(UTC), collector.feeds)

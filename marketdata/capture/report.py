@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field
+from typing import Any, NamedTuple
 
+from marketdata.capture.repair_report import RepairCounts
 from marketdata.exits import ExitCode
 
 
@@ -24,6 +25,19 @@ class StreamStatus:
         return f"{self.stream} of {self.account}" if self.account else self.stream
 
 
+class RepairStatus(NamedTuple):
+    """What repairs did for one stream; the account is empty where it is public."""
+
+    stream: str
+    account: str
+    counts: RepairCounts
+
+    @property
+    def name(self) -> str:
+        """The stream, with its account where it has one."""
+        return f"{self.stream} of {self.account}" if self.account else self.stream
+
+
 @dataclass(frozen=True, kw_only=True)
 class CaptureReport:
     """What a capture did, from its start to its end.
@@ -31,6 +45,7 @@ class CaptureReport:
     `set_aside` are the accounts that could not be served at the end, by name, with the reason.
     `spool` counts rows on disk: those `recovered` from an earlier capture, and those `left` for
     the next one; and the pieces `set_aside`, which are not in the database.
+    `repairs` is what was asked for by REST, beside the streams and their counts.
     """
 
     seconds: float
@@ -39,6 +54,7 @@ class CaptureReport:
     reconnects: int
     set_aside: dict[str, str] = field(default_factory=dict)
     spool: dict[str, int] = field(default_factory=dict)
+    repairs: list[RepairStatus] = field(default_factory=list)
     violations: list[str]
     problems: list[str]
     exit_code: ExitCode
@@ -52,6 +68,7 @@ class CaptureReport:
             "reconnects": self.reconnects,
             "set_aside": self.set_aside,
             "spool": self.spool,
+            "repairs": {status.name: asdict(status.counts) for status in self.repairs},
             "law_holds": not self.violations,
             "problems": [*self.violations, *self.problems],
             "exit_code": int(self.exit_code),

@@ -14,6 +14,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 from django.db import DatabaseError, connection
 
@@ -23,7 +24,8 @@ from marketdata.capture.lease import Lease, LeaseLost
 from marketdata.capture.parts import Part, PrivatePart, PublicPart
 from marketdata.capture.patience import be_impatient
 from marketdata.capture.public_writers import TradeWriter
-from marketdata.capture.report import CaptureReport, StreamStatus
+from marketdata.capture.repairs import Repairs
+from marketdata.capture.report import CaptureReport, RepairStatus, StreamStatus
 from marketdata.capture.spooling import Spooling
 from marketdata.capture.startup import stamp_environment
 from marketdata.capture.tally import StreamKey
@@ -36,6 +38,9 @@ TICK_SECONDS = 0.5
 WRITER_STOP_SECONDS = 20.0
 CLOSING_ATTEMPTS = 5
 CLOSING_PAUSE_SECONDS = 1.0
+# Who waits for capture to be ready waits no longer for its first repairs; systemd's limit in
+# deploy/ is a minute.
+READY_SECONDS = 45.0
 
 
 class CaptureService:
@@ -48,8 +53,11 @@ class CaptureService:
         self.lease = Lease(config.lease_seconds)
         self.books = Books(self.lease)
         self.spooling = Spooling(self.books, config)
-        self.public = PublicPart(config, self.books, trade_writer_class) if config.symbols else None
-        self.private = PrivatePart(config, self.books) if config.private else None
+        self.repairs = repairs = Repairs(config, self.books) if config.repair else None
+        self.public = (
+            PublicPart(config, self.books, repairs, trade_writer_class) if config.symbols else None
+        )
+        self.private = PrivatePart(config, self.books, repairs) if config.private else None
         self._parts: list[Part] = [part for part in (self.public, self.private) if part]
         self._began = time.monotonic()
         self._problems: list[str] = []
@@ -69,7 +77,8 @@ class CaptureService:
     ) -> CaptureReport:
         """Capture until `stop` is set, `duration` seconds passed, or a part fails.
 
-        Raises LeaseHeld when another capture writes to the database, unless it is to wait.
+        `on_ready` is called when all that is served was repaired once, or could not be. Raises
+        LeaseHeld when another capture writes to the database, unless it is to wait.
         """
         if not self.config.wait:
             self.lease.acquire()
@@ -85,9 +94,12 @@ class CaptureService:
             self.spooling.close()
             self.lease.release()
             raise
+        is_ready = False
         try:
-            on_ready()
             while not stop.wait(TICK_SECONDS) and self._step():
+                if not is_ready and self._is_ready():
+                    is_ready = True
+                    on_ready()
                 on_tick(self)
                 if duration is not None and time.monotonic() - self._began >= duration:
                     break
@@ -115,6 +127,8 @@ class CaptureService:
         self._running = True
         for part in self._parts:
             part.start()
+        if self.repairs:
+            self.repairs.start()
 
     def _replaying(self, on_replay: Callable[[int], None], rows: int) -> None:
         # A backlog may take longer than the lease lasts.
@@ -166,10 +180,21 @@ class CaptureService:
                 "set_aside": len(self.spooling.spool.set_aside),
             },
             set_aside={names.get(key, str(key)): reason for key, reason in set_aside.items()},
+            repairs=self._repairs(names),
             violations=violations,
             problems=list(self._problems),
             exit_code=ExitCode.ERROR if violations and not self._exit_code else self._exit_code,
         )
+
+    def _repairs(self, names: dict[UUID, str]) -> list[RepairStatus]:
+        if self.repairs is None:
+            return []
+        return [
+            RepairStatus(
+                key.stream, names.get(key.account_id, "") if key.account_id else "", counts
+            )
+            for key, counts in self.repairs.report.snapshot().items()
+        ]
 
     @property
     def _writers(self) -> list[Writer[Any]]:
@@ -183,6 +208,12 @@ class CaptureService:
                     heard[key] = max(at, heard.get(key, at))
         return heard
 
+    def _is_ready(self) -> bool:
+        if self.repairs is None or time.monotonic() - self._began >= READY_SECONDS:
+            return True
+        # While the database is away nobody knows yet who is to be served.
+        return not self._database_away and self.repairs.is_settled
+
     def _step(self) -> bool:
         """Write what waits here and look at every part; False when capture must stop."""
         try:
@@ -192,6 +223,8 @@ class CaptureService:
         for part in self._parts:
             if failure := part.failure():
                 return self._fail(ExitCode.ERROR, f"a part of capture died: {failure}")
+        if self.repairs and (failure := self.repairs.failure()):
+            return self._fail(ExitCode.ERROR, f"a part of capture died: {failure}")
         for writer in self._writers:
             writer.relieve()
             if writer.buffer.overfull:
@@ -224,7 +257,7 @@ class CaptureService:
                 else:
                     part.step()
                     part.beat()
-            self.books.voucher.look(self._writers, closing=closing)
+            self.books.vouch(self._writers, closing=closing)
             self.books.persist()
             if closing:
                 self.lease.release()
@@ -240,8 +273,12 @@ class CaptureService:
         return True
 
     def _shut_down(self) -> None:
+        if self.repairs:
+            self.repairs.request_stop()
         for part in self._parts:
             part.stop()
+        if self.repairs:
+            self.repairs.stop()
         self.books.gaps.end(datetime.now(UTC))
         left_behind = stop_all(self._writers, WRITER_STOP_SECONDS)
         on_disk = self.spooling.spool.rows

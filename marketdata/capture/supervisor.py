@@ -52,16 +52,20 @@ class Supervisor:
         first_delay: float,
         longest_delay: float,
         refused_delay: float = REFUSED_SECONDS,
+        on_connected: Callable[[Supervisor], None] = lambda supervisor: None,
     ) -> None:
         self.name = name
         self.client = client
         self._gaps, self._feeds = gaps, feeds
-        self._on_connecting = on_connecting
+        self._on_connecting, self._on_connected = on_connecting, on_connected
         self._first_delay, self._longest_delay = first_delay, longest_delay
         self._refused_delay = refused_delay
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"{name}-supervisor", daemon=True)
         self.connected = threading.Event()
+        # Whether a first attempt has succeeded or failed, and how many succeeded.
+        self.was_tried = threading.Event()
+        self.lives = 0
         self.error: BaseException | None = None
         # Why the exchange will not have us, empty while it does or merely cannot be reached.
         self.refusal = ""
@@ -82,9 +86,16 @@ class Supervisor:
         times = [at for at in (newest, state.pong_ts) if at is not None]
         if not (self.connected.is_set() and times and state.connected_at):
             return
+        self._gaps.beat(self.given_feeds(), max(times), state.connected_at)
+
+    def lives_on(self, life: int) -> bool:
+        """Whether the connection of this number is there, and no loss of it was noticed."""
+        return self.connected.is_set() and self.lives == life
+
+    def given_feeds(self) -> list[Feed]:
+        """What the exchange lets the connection have."""
         refused = self.client.rejected_topics
-        feeds = [feed for topic, feed in self._feeds.items() if topic not in refused]
-        self._gaps.beat(feeds, max(times), state.connected_at)
+        return [feed for topic, feed in self._feeds.items() if topic not in refused]
 
     def request_stop(self) -> None:
         """Begin to stop, without waiting for the end."""
@@ -125,6 +136,7 @@ class Supervisor:
             logger.warning("%s: %s", self.name, error)
             self.refusal = "" if error.retryable else str(error)
             self._gaps.open(self._feeds.values(), str(error), began)
+            self.was_tried.set()
             return 0.0
         self.refusal = ""
         connected_at = datetime.now(UTC)
@@ -134,7 +146,10 @@ class Supervisor:
         if refused:
             feeds = [feed for topic, feed in self._feeds.items() if topic in refused]
             self._gaps.open(feeds, f"refused: {self.partial_refusal}", began)
+        self.lives += 1
         self.connected.set()
+        self.was_tried.set()
+        self._on_connected(self)
         reason = self._watch()
         self.connected.clear()
         if not reason:

@@ -36,9 +36,10 @@ def _nothing_waits(stream: Stream) -> None:
 class ReconcilerBase:
     """Asks and stores; one for a whole reconciliation, from one thread.
 
-    Where a capture runs, `settle` has it store what its stream has brought so far: called when
-    an answer is there, before it is compared with the tables. `is_wanted` is asked before rows
-    are stored, and ends the reconciliation with Unwanted.
+    `patience` is how many seconds the database may be away. Where a capture runs, `settle` has it
+    store what its stream has brought so far: called when an answer is there, before it is
+    compared with the tables. `is_wanted` is asked before rows are stored, and ends the
+    reconciliation with Unwanted.
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class ReconcilerBase:
         environment: Environment,
         endpoints: Endpoints,
         *,
-        patience: float = PATIENCE_SECONDS,
+        patience: float | None = None,
         settle: Callable[[Stream], None] = _nothing_waits,
         is_wanted: Callable[[], bool] = _keep_waiting,
     ) -> None:
@@ -56,7 +57,7 @@ class ReconcilerBase:
         self._writer_options: dict[str, Any] = {
             "tally": self.books.tally,
             "quarantine": self.books.quarantine,
-            "patience": patience,
+            "patience": PATIENCE_SECONDS if patience is None else patience,
         }
 
     def _client(self, context: AccountContext | None = None) -> BybitRestClient:

@@ -63,6 +63,8 @@ class Demo:
                 endpoints=sandbox.endpoints,
                 flush_interval=FLUSH_SECONDS,
                 reconnect_delay=RECONNECT_SECONDS,
+                # The verdict is on the streams alone: what REST brought would hide their losses.
+                repair=False,
                 private=bool(self.accounts),
                 accounts=tuple(account.name for account in self.accounts),
             )

@@ -71,6 +71,8 @@ def capture_config(sandbox: SandboxServer, **changes: Any) -> CaptureConfig:
         "max_reconnect_delay": 0.05,
         "refused_delay": 0.05,
         "roster_interval": 0.0,
+        # Streams alone: repairs have tests of their own.
+        "repair": False,
     }
     return CaptureConfig(**options | changes)
 

@@ -10,7 +10,8 @@ import pytest
 
 from marketdata.capture import display
 from marketdata.capture.display import COLUMNS, live_status, report_text
-from marketdata.capture.report import CaptureReport, StreamStatus
+from marketdata.capture.repair_report import RepairCounts
+from marketdata.capture.report import CaptureReport, RepairStatus, StreamStatus
 from marketdata.capture.service import CaptureService
 from marketdata.exits import ExitCode
 
@@ -77,6 +78,16 @@ def report(**changes) -> CaptureReport:
 def test_the_report_says_that_the_law_held():
     assert "Every row that arrived is accounted for." in report_text(report())
     assert report().as_json()["law_holds"] is True
+
+
+def test_the_report_says_what_was_repaired():
+    counts = RepairCounts(stored=1200, updated=34, filled=3, partial=1, open=2, not_streamed=5)
+    told = report(repairs=[RepairStatus("orders", "alice/main", counts)])
+    assert (
+        "repaired orders of alice/main: 1,234 rows, gaps filled 3, in part or not at all 1, open 2; "
+        "5 rows the stream never brought" in report_text(told)
+    )
+    assert told.as_json()["repairs"]["orders of alice/main"]["updated"] == 34
 
 
 def test_the_report_says_what_went_wrong_and_not_that_all_is_well():

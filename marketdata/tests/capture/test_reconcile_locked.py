@@ -101,7 +101,7 @@ def test_it_stores_everything_once_the_other_has_done(writing):
 
 
 def test_it_ends_with_75_when_the_other_takes_too_long_and_can_be_asked_again(writing, monkeypatch):
-    monkeypatch.setattr("marketdata.coverage.reconciler.PATIENCE_SECONDS", 0)
+    monkeypatch.setattr("marketdata.coverage.reconciler_base.PATIENCE_SECONDS", 0)
     with pytest.raises(Unavailable, match=f"busy or away: {TRADES} rows in hand") as caught:
         reconcile()
     assert caught.value.returncode == ExitCode.UNAVAILABLE
