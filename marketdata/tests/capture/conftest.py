@@ -55,6 +55,16 @@ class Running:
         return self.report
 
 
+def until(condition: Callable[[], object]) -> None:
+    """Wait until the condition holds, for half a minute at most."""
+    pause = threading.Event()
+    for _ in range(3000):
+        if condition():
+            return
+        pause.wait(0.01)
+    raise AssertionError("it never came to be")
+
+
 def capture_config(sandbox: SandboxServer, **changes: Any) -> CaptureConfig:
     """A config for `sandbox` that does not wait long for anything."""
     options: dict[str, Any] = {

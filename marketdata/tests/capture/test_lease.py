@@ -21,6 +21,7 @@ from marketdata.capture.lease import Lease, LeaseHeld, LeaseLost, process_identi
 from marketdata.coverage.spans import Span
 from marketdata.exits import ExitCode
 from marketdata.models import CaptureGap, CaptureLease, CoverageInterval
+from marketdata.tests.capture.conftest import until
 from marketdata.tests.records import START
 
 FEED = Feed("trades", "BTCUSDT")
@@ -170,15 +171,6 @@ def captures(sandbox, transactional_db):
     started = Captures(environment)
     yield started
     started.end()
-
-
-def until(condition):
-    pause = threading.Event()
-    for _ in range(TIMEOUT * 20):
-        if condition():
-            return
-        pause.wait(0.05)
-    raise AssertionError("it never came to be")
 
 
 def epoch() -> int:

@@ -257,9 +257,9 @@ class TestBooks:
     def test_a_gap_does_not_end_when_its_connection_is_another_by_now(self):
         books, feed = Books(), Feed("trades", "BTCUSDT")
         books.gaps.open([feed], "lost", at(0))
-        books.gaps.end(at(5), [feed], still=lambda: False)
+        books.gaps.hand_over(at(5), [feed], lambda: False)
         assert books.gaps.open_since() == {feed: at(0)}
-        books.gaps.end(at(5), [feed], still=lambda: True)
+        books.gaps.hand_over(at(5), [feed], lambda: True)
         assert books.gaps.open_since() == {}
 
     def test_rows_within_a_gap_are_announced(self):

@@ -20,6 +20,7 @@ from marketdata.capture.public_writers import TradeWriter
 from marketdata.capture.quarantine import Quarantine
 from marketdata.capture.service import CaptureService
 from marketdata.capture.spool_log import SpoolLog
+from marketdata.capture.tally import StreamKey
 from marketdata.coverage.ledger import vouch
 from marketdata.demo.ledger import Ledger
 from marketdata.demo.verdict import Judge, Watermark
@@ -34,7 +35,7 @@ from marketdata.models import (
     TickerSnapshot,
 )
 from marketdata.sandbox import SandboxConfig, SandboxServer
-from marketdata.tests.capture.conftest import Running, capture_config
+from marketdata.tests.capture.conftest import Running, capture_config, until
 from marketdata.tests.records import trade
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -277,10 +278,12 @@ def test_more_rows_than_memory_may_hold_go_to_disk(sandbox, capturing, monkeypat
 
     monkeypatch.setattr(TradeWriter, "_insert", away)
     monkeypatch.setattr("marketdata.capture.service.WRITER_STOP_SECONDS", 0)
-    service = CaptureService(capture_config(sandbox))
-    service.public.writers[0].buffer.capacity = 10
+    service = CaptureService(capture_config(sandbox, spool_after=0.0))
+    service.public.writers[0].buffer.capacity = 5100
     with capturing(service) as running:
         send(sandbox, 5000)
+        until(lambda: service.books.tally.waiting(StreamKey("trades")) == 5000)
+        until(lambda: not sum(service.public.writers[0].pending().values()))
         send(sandbox, 200)
         sandbox.drain()
         report = running.finish()
@@ -302,12 +305,15 @@ def test_neither_database_nor_disk_stops_the_capture(sandbox, capturing, monkeyp
     service = CaptureService(capture_config(sandbox))
     service.public.writers[0].buffer.capacity = 10
     with capturing(service) as running:
+        # More than a writer takes in hand at once.
         send(sandbox, 5000)
         send(sandbox, 200)
         report = running.wait()
     assert report.exit_code == ExitCode.UNAVAILABLE
     assert any("rows of trades wait for the database" in problem for problem in report.problems)
-    assert report.violations == ["trades: 5200 rows are still buffered at the end"]
+    (trades,) = (each.counts for each in report.streams if each.stream == "trades")
+    assert trades["received"] > 10
+    assert report.violations == [f"trades: {trades['received']} rows are still buffered at the end"]
 
 
 def test_many_symbols_are_spread_over_connections(sandbox, monkeypatch):

@@ -36,7 +36,7 @@ from marketdata.models import (
     Stream,
     TickerSnapshot,
 )
-from marketdata.tests.capture.conftest import Running, capture_config
+from marketdata.tests.capture.conftest import Running, capture_config, until
 from marketdata.tests.capture.disks import FailingDisk
 from marketdata.tests.capture.outages import database_away
 from marketdata.tests.records import START, execution, order, ticker, trade
@@ -99,14 +99,6 @@ def desk():
     yield make
     for each in opened:
         each.close()
-
-
-def until(condition) -> None:
-    for _ in range(3000):
-        if condition():
-            return
-        NEVER.wait(0.01)
-    raise AssertionError("it never came")
 
 
 def away(*args):

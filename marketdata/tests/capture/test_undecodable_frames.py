@@ -46,8 +46,8 @@ def test_the_market_is_captured_on_with_a_gap(sandbox, capturing):
     assert set(PublicTrade.objects.values_list("trade_id", flat=True)) == {
         row["i"] for row in rows[0] + rows[1]
     }
-    gap = CaptureGap.objects.get(stream="trades", symbol="BTCUSDT")
-    assert gap.reason == "the connection was lost"
+    lost = CaptureGap.objects.filter(stream="trades", symbol="BTCUSDT")
+    assert lost.filter(reason="the connection was lost").count() == 1
     assert (report.reconnects, report.violations, report.exit_code) == (1, [], ExitCode.OK)
 
 

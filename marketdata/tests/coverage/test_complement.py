@@ -57,7 +57,7 @@ class Life(RuleBasedStateMachine):
     def _begin(self):
         self.books = Books()
         self.writer = TradeWriter(self.books.tally, self.books.quarantine)
-        part = Part(CaptureConfig(), self.books)
+        part = Part(CaptureConfig(), self.books, None)
         part._go_on({FEED: partial(PublicTrade.objects.last_ts, FEED.symbol)})
 
     @rule(gaps=st.lists(st.integers(0, 2), min_size=1, max_size=6))
@@ -179,7 +179,7 @@ def test_a_kill_before_the_rows_around_a_gap_were_vouched_for_leaves_no_hole():
         stream="trades", symbol="BTCUSDT", started_at=at[50], ended_at=at[60], reason="lost"
     )
     books = Books()
-    Part(CaptureConfig(), books)._go_on({FEED: lambda: at[999]})
+    Part(CaptureConfig(), books, None)._go_on({FEED: lambda: at[999]})
     books.gaps.note_rows(FEED, at[500], at[500])
     books.persist()
     missing = [Span(row.started_at, row.ended_at) for row in gaps_of(FEED)]
