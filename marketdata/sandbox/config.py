@@ -8,7 +8,11 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from marketdata.sandbox.faults.orders import FaultOrder
-from marketdata.sandbox.instruments import DEFAULT_SYMBOLS, instrument
+from marketdata.sandbox.instruments import (
+    DEFAULT_SYMBOLS,
+    FUNDING_INTERVAL_MINUTES,
+    instrument,
+)
 from marketdata.sandbox.private.accounts import SandboxAccount, check_distinct
 
 
@@ -21,8 +25,9 @@ class SandboxConfig:
     the market is replayed from those files instead. Empty `symbols` mean the usual three, or
     those of the recordings. `ledger` None means a temporary file that goes with the sandbox,
     `record` False no ledger at all. `paused` waits for `resume` before the market begins.
-    `accounts` are those that may use the private half, `faults` are on from the beginning.
-    Port 0 lets the system choose.
+    `accounts` are those that may use the private half, `faults` are on from the beginning. Funding
+    is settled every `funding_minutes`. An address may ask `address_limit` times within five
+    seconds, 0 for as often as it likes. Port 0 lets the system choose.
     """
 
     symbols: tuple[str, ...] = ()
@@ -35,6 +40,8 @@ class SandboxConfig:
     paused: bool = False
     accounts: tuple[SandboxAccount, ...] = ()
     faults: tuple[FaultOrder, ...] = ()
+    funding_minutes: int = FUNDING_INTERVAL_MINUTES
+    address_limit: int = 600
     host: str = "127.0.0.1"
     port: int = 0
 
@@ -49,6 +56,10 @@ class SandboxConfig:
             raise ValueError("The speed must be more than zero.")
         if not 0 <= self.port <= 65535:
             raise ValueError("The port must lie between 0 and 65535.")
+        if not 1 <= self.funding_minutes <= 24 * 60:
+            raise ValueError("Funding comes every 1 to 1440 minutes.")
+        if self.address_limit < 0:
+            raise ValueError("The limit of an address must be zero or more requests.")
         check_distinct(self.accounts)
         self._check_host()
         self._check_ledger()

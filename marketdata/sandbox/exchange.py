@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from functools import partial
@@ -30,6 +30,7 @@ from marketdata.sandbox.tickers import Ticker
 from marketdata.sandbox.wire import Row
 
 MAX_REFUSAL_SECONDS = 3600.0
+FUNDINGS_KEPT = 200
 
 
 class DrainTimeout(TimeoutError):
@@ -65,6 +66,9 @@ class Exchange:
         self.instruments = {one.symbol: one for one in instruments}
         self.tickers = dict(tickers)
         self.tapes = {symbol: Tape() for symbol in self.instruments}
+        self.fundings: dict[str, deque[Row]] = {
+            symbol: deque(maxlen=FUNDINGS_KEPT) for symbol in self.instruments
+        }
         self.topics = {
             *topics,
             *map(wire.trade_topic, self.instruments),
@@ -77,6 +81,8 @@ class Exchange:
         self._ticker_clock = ticker_clock
         self.connections: dict[int, Connection] = {}
         self.sent: Counter[str] = Counter()
+        # Whoever is to know of the market's trades after all readers were sent them.
+        self.after_trades: Callable[[str, Sequence[Row]], None] = lambda symbol, rows: None
         self.running = asyncio.Event()
         self.running.set()
         self.private_topics = {*ALL_TOPICS, *private_topics}
@@ -151,11 +157,16 @@ class Exchange:
 
     def quote(self, symbol: str) -> Decimal:
         """The last price of a symbol; where it began when its ticker has none that is one."""
-        try:
-            price = Decimal(self.tickers[symbol].state["lastPrice"])
-        except (KeyError, TypeError, ValueError, InvalidOperation):
-            price = Decimal()
-        return price if price.is_finite() and price > 0 else self.instruments[symbol].start_price
+        return self._ticker_price(symbol, "lastPrice") or self.instruments[symbol].start_price
+
+    def mark(self, symbol: str) -> Decimal:
+        """The price at which a symbol's positions are valued."""
+        return self._ticker_price(symbol, "markPrice") or self.quote(symbol)
+
+    def touch(self, symbol: str) -> tuple[Decimal, Decimal]:
+        """The best bid and ask; the last price where the ticker has none."""
+        bid, ask = (self._ticker_price(symbol, name) for name in ("bid1Price", "ask1Price"))
+        return bid or self.quote(symbol), ask or self.quote(symbol)
 
     def check_account(self, account: str) -> None:
         """Raise ValueError for an account that does not exist."""
@@ -174,12 +185,11 @@ class Exchange:
         self.tapes[symbol].record(rows)
         topic = wire.trade_topic(symbol)
         readers = self._readers["", topic]
-        if not (readers or self.ledger.enabled):
-            return
-        for piece in wire.split(rows):
+        for piece in wire.split(rows) if readers or self.ledger.enabled else ():
             data, ts = orjson.dumps(piece), self.clock()
             message = wire.trade_message(topic, data, ts=ts)
             self._send_trades(readers, topic, message, len(piece), orjson.Fragment(data))
+        self.after_trades(symbol, rows)
 
     def publish_ticker(self, symbol: str, values: Mapping[str, str]) -> bool:
         """Send a delta to these values, if they are any news."""
@@ -220,6 +230,7 @@ class Exchange:
             rows = [row for row in data if isinstance(row, dict)]
             self.tapes[symbol].record(rows)
             self._send_trades(readers, topic, recorded.text, len(rows), data)
+            self.after_trades(symbol, rows)
         else:
             self._send_text(readers.values(), topic, recorded.text)
 
@@ -309,6 +320,13 @@ class Exchange:
         }
 
     # --- inside ------------------------------------------------------------------------------
+
+    def _ticker_price(self, symbol: str, name: str) -> Decimal | None:
+        try:
+            price = Decimal(self.tickers[symbol].state[name])
+        except (KeyError, TypeError, ValueError, InvalidOperation):
+            return None
+        return price if price.is_finite() and price > 0 else None
 
     def _send_snapshot(self, connection: Connection, topic: str) -> None:
         kind, _, symbol = topic.partition(".")

@@ -13,6 +13,10 @@ from typing import Any
 
 SYMBOL = re.compile(r"[A-Z0-9]{1,20}USDT")
 DEFAULT_SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT")
+MAX_TICKS, MAX_STEPS, MAX_MARKET_STEPS = 20_000_000, 1_000_000, 500_000
+MIN_NOTIONAL = Decimal(5)
+MIN_LEVERAGE, MAX_LEVERAGE, LEVERAGE_STEP = Decimal(1), Decimal(100), Decimal("0.01")
+RISK_LIMIT, MAINTENANCE_MARGIN = 2_000_000, Decimal("0.005")
 LAUNCHED_MS = 1_585_526_400_000
 FUNDING_INTERVAL_MINUTES = 480
 
@@ -25,6 +29,12 @@ class Instrument:
     tick_size: Decimal
     qty_step: Decimal
     start_price: Decimal
+    funding_minutes: int = FUNDING_INTERVAL_MINUTES
+
+    @property
+    def funding_ms(self) -> int:
+        """The time between two fundings."""
+        return self.funding_minutes * 60_000
 
     @property
     def base_coin(self) -> str:
@@ -57,28 +67,45 @@ class Instrument:
             "deliveryTime": "0",
             "deliveryFeeRate": "",
             "priceScale": str(-int(self.tick_size.as_tuple().exponent)),
-            "leverageFilter": {"minLeverage": "1", "maxLeverage": "100.00", "leverageStep": "0.01"},
+            "leverageFilter": {
+                "minLeverage": str(MIN_LEVERAGE),
+                "maxLeverage": f"{MAX_LEVERAGE:.2f}",
+                "leverageStep": str(LEVERAGE_STEP),
+            },
             "priceFilter": {
                 "minPrice": self.price(1),
-                "maxPrice": self.price(20_000_000),
+                "maxPrice": self.price(MAX_TICKS),
                 "tickSize": self.price(1),
             },
             "lotSizeFilter": {
-                "maxOrderQty": self.size(1_000_000),
+                "maxOrderQty": self.size(MAX_STEPS),
                 "minOrderQty": self.size(1),
                 "qtyStep": self.size(1),
-                "postOnlyMaxOrderQty": self.size(1_000_000),
-                "maxMktOrderQty": self.size(500_000),
-                "minNotionalValue": "5",
+                "postOnlyMaxOrderQty": self.size(MAX_STEPS),
+                "maxMktOrderQty": self.size(MAX_MARKET_STEPS),
+                "minNotionalValue": str(MIN_NOTIONAL),
             },
             "unifiedMarginTrade": True,
-            "fundingInterval": FUNDING_INTERVAL_MINUTES,
+            "fundingInterval": self.funding_minutes,
             "copyTrading": "none",
             "upperFundingRate": "0.005",
             "lowerFundingRate": "-0.005",
             "isPreListing": False,
             "preListingInfo": None,
             "riskParameters": {"priceLimitRatioX": "0.05", "priceLimitRatioY": "0.1"},
+        }
+
+    def risk(self) -> dict[str, Any]:
+        """The row of `/v5/market/risk-limit`."""
+        return {
+            "id": 1,
+            "symbol": self.symbol,
+            "riskLimitValue": str(RISK_LIMIT),
+            "maintenanceMargin": str(MAINTENANCE_MARGIN),
+            "initialMargin": str(1 / MAX_LEVERAGE),
+            "isLowestRisk": 1,
+            "maxLeverage": f"{MAX_LEVERAGE:.2f}",
+            "mmDeduction": "",
         }
 
 

@@ -16,7 +16,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from marketdata.sandbox.instruments import FUNDING_INTERVAL_MINUTES, Instrument
+from marketdata.sandbox.instruments import Instrument
 from marketdata.sandbox.wire import Row, trade_row
 
 FIRST_SEQ = 814_547_000_000
@@ -25,7 +25,6 @@ BLOCK_SHARE, GIANT_SHARE, BURST_SHARE = 0.0005, 0.0003, 0.003
 RPI_SHARE = 0.02
 NEW_SEQ_SHARE = 0.3
 SMALL, BURST, GIANT = (1, 5), (100, 600), (1025, 2200)
-FUNDING_MS = FUNDING_INTERVAL_MINUTES * 60_000
 
 
 @dataclass(slots=True)
@@ -105,7 +104,7 @@ class RandomMarket:
             "indexPrice": one.price(ticks + draw.randint(-9, 9)),
             "openInterest": one.size(walk.open_interest),
             "fundingRate": f"{walk.funding / 1_000_000:.6f}",
-            "nextFundingTime": str((now_ms // FUNDING_MS + 1) * FUNDING_MS),
+            "nextFundingTime": str((now_ms // one.funding_ms + 1) * one.funding_ms),
         }
 
     def opening(self, symbol: str, now_ms: int) -> dict[str, str]:
@@ -124,7 +123,7 @@ class RandomMarket:
             "openInterestValue": format(start * one.qty_step * 50_000_000, ".2f"),
             "turnover24h": format(start * day, ".4f"),
             "volume24h": format(day, "f"),
-            "fundingIntervalHour": str(FUNDING_INTERVAL_MINUTES // 60),
+            "fundingIntervalHour": str(max(1, one.funding_minutes // 60)),
             "fundingCap": "0.005",
             "preOpenPrice": "",
             "preQty": "",

@@ -22,6 +22,7 @@ Answer = Callable[[Query], dict[str, Any]]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 PARAMETER_ERROR, ROUTE_NOT_FOUND = 10001, 10017
+RISK_LIMITS_PER_PAGE = 15
 INTERVALS = {str(n): n for n in (1, 3, 5, 15, 30, 60, 120, 240, 360, 720)} | {"D": 1440}
 STATUSES = ("Trading", "PreLaunch", "Settling", "Delivering", "Closed")
 
@@ -44,6 +45,8 @@ class MarketEndpoints:
             "recent-trade": self.recent_trades,
             "tickers": self.tickers,
             "kline": self.klines,
+            "risk-limit": self.risk_limits,
+            "funding/history": self.fundings,
         }
         known = [
             web.get(f"/v5/market/{name}", self._endpoint(answer))
@@ -110,6 +113,38 @@ class MarketEndpoints:
         rows = [bar.wire(at) for at, bar in bars if start <= at <= end]
         rows = rows[:limit] if start and "end" not in query else rows[-limit:]
         return {"category": "linear", "symbol": symbol, "list": rows[::-1]}
+
+    def risk_limits(self, query: Query) -> dict[str, Any]:
+        """The one tier of risk that each contract has here; 15 contracts a page."""
+        _category(query)
+        names = sorted(self._exchange.instruments)
+        if "symbol" in query:
+            names = [self._symbol(query)]
+        after = unquote(unquote(query.get("cursor", "")))
+        names = [name for name in names if name > after]
+        more = len(names) > RISK_LIMITS_PER_PAGE
+        names = names[:RISK_LIMITS_PER_PAGE]
+        return {
+            "category": "linear",
+            "list": [self._exchange.instruments[name].risk() for name in names],
+            "nextPageCursor": quote(names[-1], safe="") if more else "",
+        }
+
+    def fundings(self, query: Query) -> dict[str, Any]:
+        """What funding was, newest first; a start without an end is refused."""
+        _category(query)
+        symbol = self._symbol(query)
+        limit = number(query, "limit", default=200, least=1, most=200)
+        if query.get("startTime") and not query.get("endTime"):
+            raise ParameterError("params error: endTime is required with startTime")
+        start = number(query, "startTime", default=0, least=0)
+        end = number(query, "endTime", default=1 << 62, least=0)
+        rows = [
+            row
+            for row in reversed(self._exchange.fundings[symbol])
+            if start <= int(row["fundingRateTimestamp"]) <= end
+        ]
+        return {"category": "linear", "list": rows[:limit]}
 
     def _symbol(self, query: Query) -> str:
         symbol = query.get("symbol", "")

@@ -13,7 +13,7 @@ from typing import Any, Self, TypeVar
 from marketdata.sandbox import wire
 from marketdata.sandbox.config import SandboxConfig
 from marketdata.sandbox.connections import CHANNELS, ENDINGS
-from marketdata.sandbox.exchange import Exchange
+from marketdata.sandbox.exchange import Exchange, now_ms
 from marketdata.sandbox.faults.orders import read_order
 from marketdata.sandbox.feed import ReplayFeed
 from marketdata.sandbox.ledger import read_lines
@@ -80,8 +80,11 @@ class SandboxServer:
     Every method may be called from any thread and returns when the thing is done.
     """
 
-    def __init__(self, config: SandboxConfig | None = None) -> None:
+    def __init__(
+        self, config: SandboxConfig | None = None, *, clock: Callable[[], int] = now_ms
+    ) -> None:
         self._config = config or SandboxConfig()
+        self._clock = clock
         self._thread = threading.Thread(target=self._run, name="sandbox", daemon=True)
         self._started = threading.Event()
         self._failure: BaseException | None = None
@@ -194,6 +197,10 @@ class SandboxServer:
     def events(self, account: str, count: int = 1) -> None:
         """Let so many things happen to an account's orders; some may be left open."""
         self._desk(account, lambda desk: desk.events(count))
+
+    def settle_funding(self, symbol: str) -> None:
+        """Let all positions of a symbol pay or receive funding now."""
+        self._call(lambda exchange: self._sandbox.funding.settle(symbol, exchange.clock()))
 
     def set_account(
         self, account: str, *, rate: float | None = None, refusal: str | None = None
@@ -331,7 +338,7 @@ class SandboxServer:
 
     async def _main(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        self._sandbox = Sandbox(self._config)
+        self._sandbox = Sandbox(self._config, clock=self._clock)
         async with self._sandbox.listening() as self._address:
             self._started.set()
             await self._sandbox.run(self._stop)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,13 @@ from marketdata.sandbox.faults.rest import RestFaults
 from marketdata.sandbox.feed import RandomFeed, ReplayFeed
 from marketdata.sandbox.instruments import Instrument
 from marketdata.sandbox.ledger import Ledger
+from marketdata.sandbox.limits import Addresses, guard
 from marketdata.sandbox.market import RandomMarket
 from marketdata.sandbox.private.desk import Desks
 from marketdata.sandbox.private.feed import PrivateFeed, PrivateReplay
+from marketdata.sandbox.private.funding import Funding
+from marketdata.sandbox.private.gate import Gate
+from marketdata.sandbox.private.order_rest import order_routes
 from marketdata.sandbox.private.rest import AccountEndpoints
 from marketdata.sandbox.private.sockets import serve_private
 from marketdata.sandbox.replay import Contents, scan
@@ -66,13 +70,17 @@ class Address:
 class Sandbox:
     """An exchange with the feed that moves it. ValueError for recordings that cannot be read."""
 
-    def __init__(self, config: SandboxConfig) -> None:
+    def __init__(self, config: SandboxConfig, *, clock: Callable[[], int] = now_ms) -> None:
         self.config = config
+        self._clock = clock
         contents = scan(config.recordings)
         for name in contents.accounts - {account.name for account in config.accounts}:
             raise ValueError(f"There is no account {name!r}, to whom a recording belongs.")
         names = (*contents.symbols, *config.symbols) or config.trading_symbols
-        listed = [instruments.instrument(name) for name in dict.fromkeys(names)]
+        listed = [
+            replace(instruments.instrument(name), funding_minutes=config.funding_minutes)
+            for name in dict.fromkeys(names)
+        ]
         self.market = RandomMarket(listed, config.seed)
         self.exchange = self._exchange(listed, contents)
         self.desks = Desks(config.accounts, self.exchange, seed=config.seed)
@@ -89,7 +97,8 @@ class Sandbox:
             self.exchange.market_ms = self.feed.market_ms
         else:
             self.feed = RandomFeed(self.exchange, self.market, rate=config.rate, speed=config.speed)
-        self.private_feed = PrivateFeed(self.exchange, self.desks, speed=config.speed)
+        self.funding = Funding(self.exchange, self.desks)
+        self.private_feed = PrivateFeed(self.exchange, self.desks, self.funding, speed=config.speed)
         if config.paused:
             self.exchange.running.clear()
 
@@ -146,14 +155,15 @@ class Sandbox:
             topics=contents.topics,
             accounts=[account.name for account in self.config.accounts],
             private_topics=contents.private_topics,
+            clock=self._clock,
             # Recorded tickers bring their times; what is sent between them stays behind those.
-            **({"ticker_clock": lambda: 0} if replayed else {}),
+            ticker_clock=(lambda: 0) if replayed else self._clock,
         )
 
     def _ticker(self, symbol: str, contents: Contents) -> Ticker:
         """The state before anything happens; of a recording its first snapshot, a second ago."""
         if not self.config.recordings:
-            return Ticker(self.market.opening(symbol, now_ms()))
+            return Ticker(self.market.opening(symbol, self._clock()))
         message = contents.tickers.get(symbol, {})
         opening = self.market.opening(symbol, contents.first_ms)
         cs, ts = message.get("cs"), message.get("ts")
@@ -169,15 +179,16 @@ class Sandbox:
         return Ledger.at(self.config.ledger) if self.config.ledger else Ledger.temporary()
 
     def _app(self) -> web.Application:
-        faults = self.exchange.faults
-        app = web.Application(
-            middlewares=[RestFaults(faults, self.exchange.clock, self._account_of).answer]
-        )
+        clock, gate = self.exchange.clock, Gate(self.exchange, self.desks)
+        faults = RestFaults(self.exchange.faults, clock, self._account_of)
+        addresses = Addresses(self.config.address_limit)
+        app = web.Application(middlewares=[guard(addresses, clock), faults.answer])
         app.add_routes(
             [
                 web.get("/v5/public/linear", partial(serve_public, self.exchange)),
                 web.get("/v5/private", partial(serve_private, self.exchange, self.desks)),
-                *AccountEndpoints(self.exchange, self.desks).routes(),
+                *AccountEndpoints(self.exchange, gate).routes(),
+                *order_routes(gate),
                 *MarketEndpoints(self.exchange).routes(),
                 *Control(self.exchange, self.desks, self.acts, self._feed_status).routes(),
             ]

@@ -153,7 +153,12 @@ def rest_trade(row: Mapping[str, Any]) -> Row:
 
 
 def envelope(
-    result: Mapping[str, Any], *, now_ms: int, code: int = 0, message: str = "OK"
+    result: Mapping[str, Any],
+    *,
+    now_ms: int,
+    code: int = 0,
+    message: str = "OK",
+    ext: Mapping[str, Any] | None = None,
 ) -> bytes:
     """What every REST answer is wrapped in; a business error keeps HTTP status 200."""
     return orjson.dumps(
@@ -161,7 +166,7 @@ def envelope(
             "retCode": code,
             "retMsg": message,
             "result": dict(result),
-            "retExtInfo": {},
+            "retExtInfo": dict(ext or {}),
             "time": now_ms,
         }
     )

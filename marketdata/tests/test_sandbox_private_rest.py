@@ -13,9 +13,9 @@ import requests
 from pybit.exceptions import FailedRequestError, InvalidRequestError
 from pybit.unified_trading import HTTP
 
+from marketdata.sandbox.limits import Rate
 from marketdata.sandbox.private import history
 from marketdata.sandbox.private.history import Executions, Orders
-from marketdata.sandbox.private.rest import Rate
 from marketdata.sandbox.private.signing import is_in_window
 
 DAY_MS = 24 * 3600 * 1000
@@ -336,10 +336,24 @@ def test_too_many_visits_name_a_reset_that_lies_ahead(private_sandbox, http):
 
 def test_fifty_requests_a_second_and_no_more():
     rate = Rate()
-    assert [rate.left("a", "/x", 1000) for _ in range(51)] == [*range(49, -1, -1), -1]
-    assert rate.left("b", "/x", 1000) == rate.left("a", "/y", 1000) == 49
-    assert rate.left("a", "/x", 1999) == -1
-    assert rate.left("a", "/x", 2000) == 49
+
+    def left(account, path, now):
+        granted, left = rate.take(account, path, now, limit=50)
+        return left if granted else -1
+
+    assert [left("a", "/x", 1000) for _ in range(51)] == [*range(49, -1, -1), -1]
+    assert left("b", "/x", 1000) == left("a", "/y", 1000) == 49
+    assert left("a", "/x", 1999) == -1
+    assert rate.reset_ms("a", "/x", 1500) == 2000
+    assert left("a", "/x", 2000) == 49
+
+
+def test_a_batch_gets_what_is_left_of_the_second():
+    rate = Rate()
+    assert rate.take("a", "/x", 1000, limit=10, wanted=7) == (7, 3)
+    assert rate.take("a", "/x", 1500, limit=10, wanted=7) == (3, 0)
+    assert rate.take("a", "/x", 1999, limit=10, wanted=7) == (0, 0)
+    assert rate.take("a", "/x", 2000, limit=10, wanted=8) == (7, 0)
 
 
 def test_the_headers_count_down(private_sandbox):

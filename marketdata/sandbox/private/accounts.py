@@ -18,9 +18,9 @@ REFUSALS = ("", "params", "10003", "10004", "10005", "10006", "10010", "33004")
 
 @dataclass(frozen=True, kw_only=True)
 class SandboxAccount:
-    """One account: its name, its key, how busy it is, and whether it is refused.
+    """One account: its name, its key, how busy it is, what it may do, and whether it is refused.
 
-    `rate` is events a second, 0 for an account that only does what it is told; an event is one
+    `rate` is events a second of its story, 0 for an account that only does what it is told; an event is one
     thing that happens to an order (accepted, filled, cancelled) and makes about four frames.
     ValueError says in a sentence what cannot be.
     """
@@ -30,6 +30,7 @@ class SandboxAccount:
     api_secret: str = field(repr=False)
     rate: float = 0.0
     hedge_mode: bool = True
+    read_only: bool = False
     refusal: str = ""
 
     def __post_init__(self) -> None:
@@ -38,8 +39,9 @@ class SandboxAccount:
         for secret in (self.api_key, self.api_secret):
             if not (_is_text(secret) and secret.isascii()):
                 raise ValueError(f"Account {self.name!r} needs a key and a secret.")
-        if self.hedge_mode not in (True, False):
-            raise ValueError(f"hedge_mode of account {self.name!r} is true or false.")
+        for name in ("hedge_mode", "read_only"):
+            if getattr(self, name) not in (True, False):
+                raise ValueError(f"{name} of account {self.name!r} is true or false.")
         check_rate(self.rate)
         check_refusal(self.refusal)
 

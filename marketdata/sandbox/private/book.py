@@ -1,242 +1,294 @@
 """What an account has: orders, legs of positions, and money.
 
-Not a matching engine: it is told what was filled and keeps the figures consistent.
+One matching book for each symbol decides what is filled, and what that makes of a position; here
+are the figures that the exchange keeps beside it, and the modes of position:
 
     balance = start + profit of all fills (before fees) - fees - funding
     size of a leg = opened - closed, never less than nothing
-    profit of a fill that closes = (price - entry) x size, the other way round for a short leg
-    closed profit of an order = its fills' profits - their fees - the fees of opening what it closed
 
-Figures are rounded to 8 decimals when they come to be, so that sums of what is on the wire are
-exact.
+Everything that happens is an `Outcome`, whoever brought it about: a client's request, a trade of
+the market, or the account's story.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from gridcore.matching import Cancelled, Fill, Happening, MarketTrade, MatchingBook, strict_cross
+from gridcore.matching import Order as Resting
+from marketdata.sandbox.instruments import Instrument
+from marketdata.sandbox.private.legs import DIRECTIONS, LONG, ONE_WAY, OPENS, SHORT, Leg
+from marketdata.sandbox.private.orders import BUY, NOTHING, Execution, Order, money
+
 START_BALANCE = Decimal(500_000)
-LEVERAGE = Decimal(10)
-MAINTENANCE = Decimal("0.005")
-EIGHT_PLACES = Decimal("0.00000001")
-BUY, SELL = "Buy", "Sell"
-ONE_WAY, LONG, SHORT = 0, 1, 2
-DIRECTIONS = {LONG: BUY, SHORT: SELL}
-NOTHING = Decimal()
+MAKER_FEE, TAKER_FEE = Decimal("0.0002"), Decimal("0.00055")
+FIRST_SEQ = 227_170_000_000
+SEQ_STEP = 17
+# What happens was a little earlier than it is told.
+LOOK_BACK_MS = 3
+CANCEL_TYPES = ("CancelByUser", "CancelByReduceOnly")
 
 
-class BookError(ValueError):
-    """What was told cannot be; nothing has changed."""
+class Rule:
+    """When a resting order is filled: by a trade through its limit, or because it is told so."""
 
+    def __init__(self) -> None:
+        self.told: tuple[str, Decimal] | None = None
 
-def money(value: Decimal) -> Decimal:
-    """Rounded as the exchange keeps it."""
-    return value.quantize(EIGHT_PLACES)
+    def __call__(self, order: Resting, trade: MarketTrade, previous: Decimal | None) -> Decimal:
+        """How much of the order is filled."""
+        if self.told is None:
+            return strict_cross(order, trade, previous)
+        order_id, qty = self.told
+        return qty if order.order_id == order_id else NOTHING
 
 
 @dataclass(slots=True)
-class Order:
-    """An order, open or over."""
+class Funding:
+    """What one leg paid, or received when `fee` is negative."""
+
+    leg: Leg
+    fee: Decimal
+    rate: Decimal
+    mark: Decimal
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What one event made of an account's orders of a symbol, in the order of happening."""
 
     symbol: str
-    order_id: str
-    link_id: str
-    side: str
-    position_idx: int
-    qty: Decimal
-    price: Decimal
-    order_type: str
-    time_in_force: str
-    reduce_only: bool
-    last_price: Decimal
-    created_ms: int
-    updated_ms: int
-    status: str = "New"
-    cancel_type: str = "UNKNOWN"
-    reject_reason: str = "EC_NoError"
-    cum_qty: Decimal = NOTHING
-    cum_value: Decimal = NOTHING
-    cum_fee: Decimal = NOTHING
-    closed_pnl: Decimal = NOTHING
+    seq: int
+    executed_ms: int
+    executions: list[Execution] = field(default_factory=list)
+    orders: list[Order] = field(default_factory=list)
+    funding: list[Funding] = field(default_factory=list)
 
     @property
-    def leaves(self) -> Decimal:
-        """What is still to be filled."""
-        return NOTHING if self.status in ("Cancelled", "Rejected") else self.qty - self.cum_qty
-
-    @property
-    def margin(self) -> Decimal:
-        """What it ties up: closing ties up nothing."""
-        return NOTHING if self.reduce_only else self.leaves * self.price / LEVERAGE
+    def updated_ms(self) -> int:
+        """When the orders knew of it."""
+        return self.executed_ms + 1
 
 
-@dataclass(slots=True)
-class Leg:
-    """One leg of a position; `direction` is what its fills that open are."""
-
-    symbol: str
-    index: int
-    direction: str
-    created_ms: int = 0
-    updated_ms: int = 0
-    opened_ms: int = 0
-    seq: int = 0
-    size: Decimal = NOTHING
-    entry: Decimal = NOTHING
-    # Fees of opening what is open now, and what closing orders have been promised.
-    opening_fees: Decimal = NOTHING
-    promised: Decimal = NOTHING
-    cur_realised: Decimal = NOTHING
-    cum_realised: Decimal = NOTHING
-
-    @property
-    def side(self) -> str:
-        """Buy or Sell; nothing when it is flat."""
-        return self.direction if self.size else ""
-
-    @property
-    def free(self) -> Decimal:
-        """What could still be closed."""
-        return self.size - self.promised
-
-    @property
-    def value(self) -> Decimal:
-        """In USDT, at the entry price."""
-        return money(self.size * self.entry)
-
-    @property
-    def initial_margin(self) -> Decimal:
-        """What the leg ties up."""
-        return money(self.value / LEVERAGE)
-
-    @property
-    def maintenance_margin(self) -> Decimal:
-        """What it needs not to be liquidated."""
-        return money(self.value * MAINTENANCE)
-
-    @property
-    def liquidation(self) -> Decimal:
-        """Where it would be liquidated, were it alone."""
-        distance = self.entry * (1 / LEVERAGE - MAINTENANCE)
-        return money(self.entry - distance * self._sign)
-
-    @property
-    def break_even(self) -> Decimal:
-        """Where closing would bring back the fees of opening."""
-        return money(self.entry + self._sign * self.opening_fees / self.size)
-
-    def unrealised(self, mark: Decimal) -> Decimal:
-        """What closing at the mark price would bring."""
-        return money((mark - self.entry) * self.size * self._sign)
-
-    def open(self, price: Decimal, qty: Decimal, fee: Decimal, time_ms: int) -> None:
-        """Make it larger."""
-        if not self.size:
-            self.opened_ms, self.cur_realised = time_ms, NOTHING
-        self.entry = money((self.entry * self.size + price * qty) / (self.size + qty))
-        self.size += qty
-        self.opening_fees += fee
-        self.realise(-fee)
-
-    def close(self, price: Decimal, qty: Decimal, fee: Decimal) -> tuple[Decimal, Decimal]:
-        """Make it smaller: the profit before all fees, and after them."""
-        if qty > self.size:
-            raise BookError(f"{qty} of {self.symbol} cannot be closed: {self.size} is open.")
-        profit = money((price - self.entry) * qty * self._sign)
-        share = money(self.opening_fees * qty / self.size)
-        self.size -= qty
-        self.opening_fees -= share
-        self.realise(profit - fee)
-        if not self.size:
-            self.entry = NOTHING
-        return profit, profit - fee - share
-
-    def realise(self, amount: Decimal) -> None:
-        """Count money that came or went for this leg."""
-        self.cur_realised += amount
-        self.cum_realised += amount
-
-    @property
-    def _sign(self) -> int:
-        return 1 if self.direction == BUY else -1
-
-
-@dataclass(slots=True)
 class Account:
-    """Legs, open orders, and the wallet."""
+    """Legs, orders, and the wallet; `hedge_mode` is how all symbols begin.
 
-    hedge_mode: bool
-    legs: dict[tuple[str, int], Leg] = field(default_factory=dict)
-    open: dict[str, Order] = field(default_factory=dict)
-    realised: Decimal = NOTHING
+    `open` has the open orders, `links` every id that a client ever gave to one.
+    """
+
+    def __init__(self, instruments: Iterable[Instrument], *, hedge_mode: bool, now_ms: int) -> None:
+        self.open: dict[str, Order] = {}
+        self.links: set[str] = set()
+        self.realised = NOTHING
+        self._rule = Rule()
+        self._hedged: dict[str, bool] = {}
+        self._books: dict[str, MatchingBook] = {}
+        self._legs: dict[tuple[str, int], Leg] = {}
+        self._open_in: dict[str, int] = {}
+        self._seq = FIRST_SEQ
+        for one in instruments:
+            self._hedged[one.symbol], self._open_in[one.symbol] = hedge_mode, 0
+            self._books[one.symbol] = MatchingBook(
+                one.tick_size, maker_fee=MAKER_FEE, taker_fee=TAKER_FEE, fill_model=self._rule
+            )
+            for index in DIRECTIONS:
+                self._legs[one.symbol, index] = Leg(one.symbol, index, now_ms, now_ms)
+
+    # --- looking -----------------------------------------------------------------------------
 
     @property
     def balance(self) -> Decimal:
         """The wallet's balance."""
         return START_BALANCE + self.realised
 
-    def add_symbol(self, symbol: str, now_ms: int) -> None:
-        """Begin with flat legs."""
-        for index in (LONG, SHORT) if self.hedge_mode else (ONE_WAY,):
-            leg = Leg(symbol, index, DIRECTIONS.get(index, BUY), now_ms, now_ms)
-            self.legs[symbol, index] = leg
-
-    def opening_side(self, leg: Leg, drawn: str) -> str:
-        """The side that opens: of a one-way leg the one drawn, when nothing is open or waiting."""
-        waiting = any(order.symbol == leg.symbol for order in self.open.values())
-        if leg.index == ONE_WAY and not leg.size and not waiting:
-            leg.direction = drawn
-        return leg.direction
+    def is_hedged(self, symbol: str) -> bool:
+        """Whether a symbol is in hedge mode."""
+        return self._hedged[symbol]
 
     def legs_of(self, symbol: str) -> list[Leg]:
         """A symbol's legs: both in hedge mode, else one."""
-        return [leg for leg in self.legs.values() if leg.symbol == symbol]
+        indices = (LONG, SHORT) if self._hedged[symbol] else (ONE_WAY,)
+        return [self._legs[symbol, index] for index in indices]
+
+    def held(self) -> list[Leg]:
+        """The legs that are not flat."""
+        return [leg for leg in self._legs.values() if leg.size]
 
     def leg(self, order: Order) -> Leg:
         """The leg that an order is about."""
-        return self.legs[order.symbol, order.position_idx]
+        return self._legs[order.symbol, order.position_idx]
 
-    def accept(self, order: Order) -> None:
-        """Take an order in; one that reduces is promised what it will close."""
-        if order.reduce_only:
-            leg = self.leg(order)
-            if order.qty > leg.free:
-                raise BookError(f"{order.qty} of {order.symbol} is more than could be closed.")
-            leg.promised += order.qty
+    def orders_in(self, symbol: str) -> list[Order]:
+        """The open orders of a symbol, oldest first."""
+        return [one for one in self.open.values() if one.symbol == symbol]
+
+    def has_orders(self, symbol: str) -> bool:
+        """Whether a trade of the symbol could fill anything."""
+        return self._open_in[symbol] > 0
+
+    def opens(self, order: Order) -> bool:
+        """Whether an order may make a position larger."""
+        opening = OPENS.get(order.position_idx, order.side)
+        return not order.reduce_only and order.side == opening
+
+    def margin(self, order: Order) -> Decimal:
+        """What an order ties up: closing ties up nothing."""
+        if not self.opens(order):
+            return NOTHING
+        return money(order.leaves * order.price / self.leg(order).leverage)
+
+    # --- orders ------------------------------------------------------------------------------
+
+    def place(self, order: Order, touch: tuple[Decimal, Decimal], now_ms: int) -> Outcome:
+        """Take an order in, with the market's bid and ask; what became of it at once.
+
+        Raises gridcore.matching.NothingToReduce.
+        """
+        book = self._books[order.symbol]
+        book.on_quote(*touch)
+        happened = book.place(
+            order.order_id,
+            side=order.side,
+            price=order.price if order.order_type == "Limit" else None,
+            qty=order.qty,
+            direction=DIRECTIONS[order.position_idx],
+            reduce_only=order.reduce_only,
+            time_in_force=order.time_in_force,
+        )
         self.open[order.order_id] = order
+        self.links |= {order.link_id} - {""}
+        self._open_in[order.symbol] += 1
+        return self._settle(order.symbol, happened, now_ms, [order])
 
-    def fill(
-        self, order: Order, price: Decimal, qty: Decimal, fee: Decimal, *, time_ms: int, seq: int
-    ) -> Decimal:
-        """Fill a part of an open order or the rest; the profit before fees."""
-        if not 0 < qty <= order.leaves:
-            raise BookError(f"{qty} cannot be filled: {order.leaves} is left.")
-        leg, profit = self.leg(order), NOTHING
-        if order.reduce_only:
-            profit, net = leg.close(price, qty, fee)
-            leg.promised -= qty
-            order.closed_pnl += net
+    def amend(
+        self,
+        order: Order,
+        price: Decimal,
+        qty: Decimal,
+        touch: tuple[Decimal, Decimal],
+        now_ms: int,
+    ) -> Outcome:
+        """Change an open order. Raises gridcore.matching.InvalidOrder for less than is filled."""
+        book = self._books[order.symbol]
+        book.on_quote(*touch)
+        happened = book.amend(order.order_id, price=price, qty=qty)
+        order.price, order.qty = price, qty
+        return self._settle(order.symbol, happened, now_ms, [order])
+
+    def cancel(self, symbol: str, orders: Sequence[Order], now_ms: int) -> Outcome:
+        """End open orders of a symbol with what they have."""
+        book = self._books[symbol]
+        happened = [one for order in orders for one in book.cancel(order.order_id)]
+        return self._settle(symbol, happened, now_ms, orders)
+
+    def fill(self, order: Order, parts: Iterable[Decimal], now_ms: int) -> Outcome:
+        """Fill an open order at its limit, in pieces of one match, whatever the market does."""
+        happened: list[Happening] = []
+        for part in parts:
+            self._rule.told = (order.order_id, part)
+            try:
+                happened += self._books[order.symbol].on_trade(order.price)
+            finally:
+                self._rule.told = None
+        return self._settle(order.symbol, happened, now_ms, [])
+
+    def trades(
+        self, symbol: str, trades: Iterable[tuple[Decimal, Decimal, str]], now_ms: int
+    ) -> Outcome | None:
+        """Take trades of the market in: price, size, id; nothing when they filled nothing."""
+        book = self._books[symbol]
+        happened = [one for price, size, i in trades for one in book.on_trade(price, size, i)]
+        return self._settle(symbol, happened, now_ms, []) if happened else None
+
+    # --- what else ---------------------------------------------------------------------------
+
+    def fund(self, symbol: str, rate: Decimal, mark: Decimal, now_ms: int) -> Outcome | None:
+        """Long legs pay a rate above zero to short ones; nothing when nothing is held."""
+        held = [leg for leg in self.legs_of(symbol) if leg.size]
+        if not held:
+            return None
+        outcome = self.event(symbol, now_ms)
+        for leg in held:
+            fee = money(leg.size * mark * rate) * leg.sign
+            leg.realise(-fee)
+            leg.updated_ms, leg.seq = outcome.executed_ms, outcome.seq
+            self.realised -= fee
+            outcome.funding.append(Funding(leg, fee, rate * leg.sign, mark))
+        return outcome
+
+    def state(self, order: Order, now_ms: int) -> Outcome:
+        """Tell an order's state, which somebody has changed, at a time of its own."""
+        return self._settle(order.symbol, [], now_ms, [order])
+
+    def event(self, symbol: str, now_ms: int, orders: Iterable[Order] = ()) -> Outcome:
+        """Something of which nothing is known yet, later than all that these orders know."""
+        self._seq += SEQ_STEP
+        latest = max((order.updated_ms for order in orders), default=0)
+        return Outcome(symbol, self._seq, max(now_ms - LOOK_BACK_MS, latest))
+
+    def switch(self, symbol: str, *, hedge: bool) -> None:
+        """Choose the mode of a symbol that has neither positions nor orders."""
+        self._hedged[symbol] = hedge
+
+    def set_leverage(self, symbol: str, leverage: Decimal) -> None:
+        """Choose the leverage of a symbol's legs."""
+        for index in DIRECTIONS:
+            self._legs[symbol, index].leverage = leverage
+
+    # --- inside ------------------------------------------------------------------------------
+
+    def _settle(
+        self, symbol: str, happened: Iterable[Happening], now_ms: int, orders: Iterable[Order]
+    ) -> Outcome:
+        """Count what happened; `orders` have changed, too."""
+        happened = list(happened)
+        about = [self.open[one.order_id] for one in happened]
+        changed = list({order.order_id: order for order in (*orders, *about)}.values())
+        outcome = self.event(symbol, now_ms, changed)
+        outcome.orders = changed
+        for one, order in zip(happened, about, strict=True):
+            if isinstance(one, Fill):
+                outcome.executions.append(self._count(order, one, outcome))
+            else:
+                self._cancelled(order, one)
+        for leg in {id(leg): leg for leg in map(self.leg, changed)}.values():
+            leg.hold(self._books[symbol].leg(DIRECTIONS[leg.index]))
+        for order in changed:
+            order.updated_ms = outcome.updated_ms
+            if not order.is_open and order.order_id in self.open:
+                del self.open[order.order_id]
+                self._open_in[symbol] -= 1
+        return outcome
+
+    def _count(self, order: Order, fill: Fill, outcome: Outcome) -> Execution:
+        """Count one fill: its figures are rounded here, once, and kept so."""
+        fee, pnl, leg = money(fill.fee), money(fill.closed_pnl), self.leg(order)
+        if leg.size == fill.closed_size:
+            leg.opened_ms = outcome.executed_ms
+        sign = -1 if order.side == BUY else 1
+        moved = sign * fill.closed_pnl / fill.closed_size if fill.closed_size else NOTHING
+        execution = Execution(
+            order=order,
+            price=fill.price,
+            qty=fill.qty,
+            leaves=fill.leaves_qty,
+            closed=fill.closed_size,
+            entry=fill.price - moved,
+            pnl=pnl,
+            fee=fee,
+            fee_rate=MAKER_FEE if fill.is_maker else TAKER_FEE,
+            opening_fee=leg.count(fill, fee, pnl),
+            is_maker=fill.is_maker,
+        )
+        order.count(execution)
+        leg.updated_ms, leg.seq = outcome.executed_ms, outcome.seq
+        self.realised += pnl - fee
+        return execution
+
+    def _cancelled(self, order: Order, one: Cancelled) -> None:
+        if one.reason in CANCEL_TYPES:
+            order.cancel(kind=one.reason)
         else:
-            leg.open(price, qty, fee, time_ms)
-        leg.updated_ms, leg.seq = time_ms, seq
-        order.cum_qty += qty
-        order.cum_value += money(price * qty)
-        order.cum_fee += fee
-        order.status = "PartiallyFilled" if order.leaves else "Filled"
-        if not order.leaves:
-            del self.open[order.order_id]
-        self.realised += profit - fee
-        return profit
-
-    def cancel(self, order: Order) -> None:
-        """End an open order with what it has."""
-        if order.reduce_only:
-            self.leg(order).promised -= order.leaves
-        order.status = "Cancelled"
-        del self.open[order.order_id]
-
-    def fund(self, leg: Leg, fee: Decimal) -> None:
-        """Pay funding, or receive it when it is negative."""
-        leg.realise(-fee)
-        self.realised -= fee
+            order.cancel(reason=one.reason)

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import deque
 from collections.abc import Iterator, Sequence
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from marketdata.sandbox.exchange import Exchange
 from marketdata.sandbox.faults.frames import changed_frames
 from marketdata.sandbox.private.accounts import SandboxAccount, check_rate, check_refusal
+from marketdata.sandbox.private.book import Account, Outcome
 from marketdata.sandbox.private.history import Executions, Orders
+from marketdata.sandbox.private.pushes import Identifiers, Pushes
+from marketdata.sandbox.private.statements import ClosedProfits, Transactions
 from marketdata.sandbox.private.story import Story
+from marketdata.sandbox.private.trading import Trader
 from marketdata.sandbox.private.wire import EXECUTION, ORDER, TOPICS, Frame
+from marketdata.sandbox.wire import Row
 
 FIRST_UID = 1001
 FLOOD_FACTOR = 50.0
 # A key that is not accepted is not accepted anywhere.
 KEY_REFUSALS = ("params", "10003", "10004", "10010", "33004")
+
+Trade = tuple[Decimal, Decimal, str]
 
 
 class Desk:
@@ -25,20 +35,29 @@ class Desk:
         self.name = account.name
         self.api_key = account.api_key
         self.secret = account.api_secret
+        self.read_only = account.read_only
         self.uid = uid
         self.rate = self.usual_rate = account.rate
         self.refusal = account.refusal
         self.executions = Executions()
         self.orders = Orders()
-        self.story = Story(
-            account,
-            exchange.instruments.values(),
-            exchange.quote,
-            uid=uid,
-            seed=seed,
-            now_ms=exchange.clock(),
+        self.transactions = Transactions()
+        self.closed_profits = ClosedProfits()
+        listed, ids = list(exchange.instruments.values()), Identifiers(account.name, seed)
+        self.account = Account(listed, hedge_mode=account.hedge_mode, now_ms=exchange.clock())
+        self.pushes = Pushes(self.account, exchange.mark, ids, self.closed_profits, uid=uid)
+        self.trader = Trader(
+            self.account,
+            exchange,
+            ids.new,
+            lambda: Decimal(self.pushes.wallet()["totalAvailableBalance"]),
+            self._tell_later,
+        )
+        self._story = Story(
+            account.name, self.account, self.pushes, listed, exchange.quote, ids, uid=uid, seed=seed
         )
         self._exchange = exchange
+        self._untold: deque[Frame] = deque()
 
     @property
     def refuses_streams(self) -> bool:
@@ -59,17 +78,32 @@ class Desk:
         """Be so many times as busy as usual; 1 ends it."""
         self.rate = self.usual_rate * factor
 
+    # --- what happens ------------------------------------------------------------------------
+
     def events(self, count: int) -> None:
         """Let the next things happen."""
         for _ in range(count):
-            self._publish_all(self.story.event(self._exchange.clock()))
+            self._publish_all(self._story.event(self._exchange.clock()))
 
     def run(self, lives: int) -> None:
         """Let so many orders be born and come to their ends."""
         for _ in range(lives):
-            life = self.story.begin()
-            while frames := self.story.advance(life, self._exchange.clock()):
+            life = self._story.begin()
+            while frames := self._story.advance(life, self._exchange.clock()):
                 self._publish_all(frames)
+
+    def match(self, symbol: str, trades: Sequence[Trade]) -> None:
+        """Let the market's trades fill what they reach."""
+        if outcome := self.account.trades(symbol, trades, self._exchange.clock()):
+            self._publish_all(self.pushes.frames(outcome))
+
+    def fund(self, symbol: str, rate: Decimal) -> None:
+        """Settle the funding of a symbol's legs."""
+        mark, now = self._exchange.mark(symbol), self._exchange.clock()
+        if outcome := self.account.fund(symbol, rate, mark, now):
+            self._publish_all(self.pushes.frames(outcome))
+
+    # --- what is sent ------------------------------------------------------------------------
 
     def send(
         self,
@@ -87,13 +121,12 @@ class Desk:
         self.publish(Frame(topic=topic, id=frame_id, creation_time=ms, rows=rows, resent=resent))
 
     def publish(self, frame: Frame) -> None:
-        """Put a frame's rows on the lists and send it, as faults have it."""
-        for each in changed_frames(self._exchange.faults, self.name, frame):
-            if each.topic == EXECUTION and not each.resent:
-                self.executions.add(each.rows)
-            elif each.topic == ORDER and not each.resent:
-                self.orders.add(each.rows)
-            self._exchange.publish_private(self.name, each)
+        """Put a frame's rows on the lists and send it, behind all that is still to be sent."""
+        self._publish_all([frame])
+
+    def now(self) -> int:
+        """The exchange's time, in ms."""
+        return self._exchange.clock()
 
     def status(self) -> dict[str, Any]:
         """What is going on, for people and for tests."""
@@ -106,9 +139,29 @@ class Desk:
             "connections": self._exchange.connections_of(self.name),
         }
 
+    def _tell_later(self, outcome: Outcome) -> None:
+        """Send what a request has brought about once that was answered: the answer comes first."""
+        self._untold += self.pushes.frames(outcome)
+        asyncio.get_running_loop().call_soon(self._tell)
+
     def _publish_all(self, frames: Sequence[Frame]) -> None:
-        for frame in frames:
-            self.publish(frame)
+        self._untold += frames
+        self._tell()
+
+    def _tell(self) -> None:
+        while self._untold:
+            frame = self._untold.popleft()
+            for each in changed_frames(self._exchange.faults, self.name, frame):
+                self._put_down(each)
+                self._exchange.publish_private(self.name, each)
+
+    def _put_down(self, frame: Frame) -> None:
+        """Put a frame's rows on the lists, unless they were sent before."""
+        if frame.topic == EXECUTION and not frame.resent:
+            self.executions.add(frame.rows)
+            self.transactions.add(frame.rows)
+        elif frame.topic == ORDER and not frame.resent:
+            self.orders.add(frame.rows)
 
 
 class Desks:
@@ -122,6 +175,7 @@ class Desks:
             for index, account in enumerate(accounts)
         }
         self._by_key = {desk.api_key: desk for desk in self._by_name.values()}
+        exchange.after_trades = self.match
 
     def __iter__(self) -> Iterator[Desk]:
         return iter(self._by_name.values())
@@ -134,3 +188,21 @@ class Desks:
     def of_key(self, api_key: str) -> Desk | None:
         """The account with this key."""
         return self._by_key.get(api_key)
+
+    def match(self, symbol: str, rows: Sequence[Row]) -> None:
+        """Let trades of the market fill what they reach."""
+        waiting = [desk for desk in self if desk.account.has_orders(symbol)]
+        if waiting and (trades := [trade for row in rows if (trade := _trade(row))]):
+            for desk in waiting:
+                desk.match(symbol, trades)
+
+
+def _trade(row: Row) -> Trade | None:
+    """Price, size and id; nothing for a block trade, or for what is no trade at all."""
+    try:
+        price, size = Decimal(row["p"]), Decimal(row["v"])
+    except (KeyError, TypeError, ValueError, InvalidOperation):
+        return None
+    known = price.is_finite() and size.is_finite() and price > 0 and size > 0
+    # A block trade was agreed elsewhere, at a price that is not the market's.
+    return (price, size, str(row.get("i", ""))) if known and not row.get("BT") else None

@@ -1,4 +1,4 @@
-"""New orders, drawn from an account's stream of random numbers at the market's prices.
+"""New orders for a story, drawn from its random numbers at the market's prices.
 
 A leg grows until it is full and then shrinks until it is flat, so that every kind of leg is seen.
 Prices wander a little around the market's own: an account lives on a quiet market, too.
@@ -7,12 +7,13 @@ Prices wander a little around the market's own: an account lives on a quiet mark
 from __future__ import annotations
 
 import random
-import uuid
 from collections.abc import Callable, Iterable
 from decimal import Decimal
 
 from marketdata.sandbox.instruments import Instrument
-from marketdata.sandbox.private.book import BUY, SELL, Account, Leg, Order
+from marketdata.sandbox.private.book import Account
+from marketdata.sandbox.private.legs import OPENS, Leg
+from marketdata.sandbox.private.orders import BUY, NOTHING, SELL, Order
 
 Quote = Callable[[str], Decimal]
 
@@ -22,23 +23,27 @@ MAX_WANDER, FURTHEST, LOWEST = 100, 50, 200
 NO_LINK_SHARE = 0.1
 # How many orders close: of a leg that grows, and of one that was full and is to become flat.
 CLOSING_SHARE, UNWINDING_SHARE = 0.35, 0.95
+# Orders that reach the other side of the book as soon as they come.
+CROSSING = ("taker", "refused")
 
 
 class Drafts:
-    """Draws orders that a book has room for."""
+    """Draws orders that an account has room for."""
 
     def __init__(
         self,
-        book: Account,
+        account: Account,
         instruments: Iterable[Instrument],
         quote: Quote,
+        new_id: Callable[[], str],
         draw: random.Random,
         *,
         uid: int,
     ) -> None:
-        self._book = book
+        self._account = account
         self._instruments = {one.symbol: one for one in instruments}
         self._quote = quote
+        self._new_id = new_id
         self._draw = draw
         self._uid = uid
         self._wander = dict.fromkeys(self._instruments, 0)
@@ -48,31 +53,28 @@ class Drafts:
     def order(self, kind: str, created_ms: int) -> Order:
         """A new order, on a leg that has room for it; it closes or opens."""
         one = self._draw.choice(list(self._instruments.values()))
-        leg = self._draw.choice(self._book.legs_of(one.symbol))
-        drawn = self._draw.choice((BUY, SELL))
-        steps, free = self._draw.randint(1, MAX_STEPS), int(leg.free / one.qty_step)
-        closing = self._draw.random() < self._closing_share(leg, one) and free > 0
-        side = self._book.opening_side(leg, drawn)
+        leg = self._draw.choice(self._account.legs_of(one.symbol))
+        drawn, closing_draw = self._draw.choice((BUY, SELL)), self._draw.random()
+        steps, free = self._draw.randint(1, MAX_STEPS), int(self._free(leg) / one.qty_step)
+        closing = closing_draw < self._closing_share(leg, one) and free > 0
+        side = self._opening_side(leg, drawn)
         if closing:
-            steps, side = min(steps, free), SELL if leg.direction == BUY else BUY
+            steps, side = min(steps, free), SELL if leg.side == BUY else BUY
         self._orders += 1
         linked = self._draw.random() >= NO_LINK_SHARE
         last = self._price(one)
-        away = self._draw.randint(1, 5) * one.tick_size
-        price = last - away if side == BUY else last + away
-        taker = kind == "taker"
-        if taker:
-            price = last + FURTHEST * one.tick_size * (1 if side == BUY else -1)
+        away = one.tick_size * (FURTHEST if kind == "taker" else self._draw.randint(1, 5))
+        market = kind == "taker" and self._draw.random() < 0.5
         return Order(
             symbol=one.symbol,
-            order_id=self.identifier(),
+            order_id=self._new_id(),
             link_id=f"sb-{self._uid}-{self._orders:08d}" if linked else "",
             side=side,
             position_idx=leg.index,
             qty=one.qty_step * steps,
-            price=price,
-            order_type="Market" if taker and self._draw.random() < 0.5 else "Limit",
-            time_in_force="IOC" if taker else self._time_in_force(kind),
+            price=last + away if (side == BUY) == (kind in CROSSING) else last - away,
+            order_type="Market" if market else "Limit",
+            time_in_force="IOC" if kind == "taker" else self._time_in_force(kind),
             reduce_only=closing,
             last_price=last,
             created_ms=created_ms,
@@ -89,18 +91,23 @@ class Drafts:
                 left -= parts[-1]
         return [step * part for part in (*parts, left)]
 
-    def mark(self, symbol: str) -> Decimal:
-        """The price at which a symbol's positions are valued."""
-        tick = self.tick(symbol)
-        return max(self._quote(symbol), tick * LOWEST) + tick * self._wander[symbol]
+    def _free(self, leg: Leg) -> Decimal:
+        """What could still be closed, when all that is to close it has done so."""
+        closing = (
+            order.leaves
+            for order in self._account.orders_in(leg.symbol)
+            if order.position_idx == leg.index and not self._account.opens(order)
+        )
+        return max(NOTHING, leg.size - sum(closing, NOTHING))
 
-    def tick(self, symbol: str) -> Decimal:
-        """The step of a symbol's prices."""
-        return self._instruments[symbol].tick_size
-
-    def identifier(self) -> str:
-        """A new id of an order or an execution."""
-        return str(uuid.UUID(int=self._draw.getrandbits(128), version=4))
+    def _opening_side(self, leg: Leg, drawn: str) -> str:
+        """The side that opens: of a one-way leg what is open or waits, else the one drawn."""
+        waiting = (
+            order.side
+            for order in self._account.orders_in(leg.symbol)
+            if not order.reduce_only and order.position_idx == leg.index
+        )
+        return OPENS.get(leg.index) or leg.side or next(waiting, drawn)
 
     def _closing_share(self, leg: Leg, one: Instrument) -> float:
         """A leg grows until it is full, and shrinks until it is flat."""
@@ -115,7 +122,8 @@ class Drafts:
         return "PostOnly" if kind == "refused" else self._draw.choice(("GTC", "PostOnly"))
 
     def _price(self, one: Instrument) -> Decimal:
-        """The market's price and a little, which wanders."""
+        """The market's price and a little, which wanders; on the grid."""
         wander = self._wander[one.symbol] + self._draw.randint(-8, 8)
         self._wander[one.symbol] = max(-MAX_WANDER, min(MAX_WANDER, wander))
-        return self.mark(one.symbol) + one.tick_size * self._draw.randint(-1, 1)
+        ticks = max(int(self._quote(one.symbol) / one.tick_size), LOWEST)
+        return one.tick_size * (ticks + self._wander[one.symbol] + self._draw.randint(-1, 1))

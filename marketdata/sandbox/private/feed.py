@@ -5,26 +5,28 @@ from __future__ import annotations
 from marketdata.sandbox.exchange import Exchange
 from marketdata.sandbox.feed import MAX_STEP_SECONDS, keep_time
 from marketdata.sandbox.private.desk import Desks
+from marketdata.sandbox.private.funding import Funding
 from marketdata.sandbox.private.wire import Frame
 from marketdata.sandbox.replay import Recorded
 
 
 class PrivateFeed:
-    """Lets things happen on each account at its own rate."""
+    """Lets things happen on each account at its own rate, and funding when it falls due."""
 
-    def __init__(self, exchange: Exchange, desks: Desks, *, speed: float) -> None:
+    def __init__(self, exchange: Exchange, desks: Desks, funding: Funding, *, speed: float) -> None:
         self._exchange = exchange
         self._desks = list(desks)
+        self._funding = funding
         self._due = {desk.name: 0.0 for desk in self._desks}
         self._speed = speed
 
     async def run(self) -> None:
-        """Go on for ever, unless there are no accounts; a quiet one costs next to nothing."""
-        if self._desks:
-            await keep_time(self._exchange.running, self.step)
+        """Go on for ever; a quiet account costs next to nothing."""
+        await keep_time(self._exchange.running, self.step)
 
     def step(self, seconds: float) -> None:
         """Let happen what falls due in a span of time; lost time is not caught up."""
+        self._funding.settle_due()
         seconds = min(seconds, MAX_STEP_SECONDS)
         for desk in self._desks:
             self._due[desk.name] += seconds * desk.rate * self._speed

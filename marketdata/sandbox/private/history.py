@@ -33,6 +33,7 @@ class Entry:
     kind: str
     row: bytes
     updated: int = 0
+    is_filled: bool = True
 
     @property
     def is_final(self) -> bool:
@@ -86,7 +87,7 @@ class Executions(Listing):
                     order_id=_text(row, "orderId"),
                     link_id=_text(row, "orderLinkId"),
                     kind=_text(row, "execType"),
-                    row=_packed(rest_execution(row)),
+                    row=packed(rest_execution(row)),
                 )
             )
 
@@ -113,10 +114,12 @@ class Orders(Listing):
             if updated >= entry.updated:
                 entry.updated, entry.kind = updated, _text(row, "orderStatus")
                 entry.symbol, entry.link_id = _text(row, "symbol"), _text(row, "orderLinkId")
-                entry.row = _packed(rest_order(row))
+                entry.row = packed(rest_order(row))
+                entry.is_filled = row.get("cumExecQty") not in ("0", "", None)
 
 
-def _packed(row: Row) -> bytes:
+def packed(row: Row) -> bytes:
+    """A row as it is kept."""
     # A copy, because orjson's own result keeps the whole buffer that it was written into.
     return memoryview(orjson.dumps(row)).tobytes()
 

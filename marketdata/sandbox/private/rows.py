@@ -11,7 +11,10 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from marketdata.sandbox.private.book import Account, Leg, Order, money
+from marketdata.sandbox.instruments import RISK_LIMIT
+from marketdata.sandbox.private.book import Account, Funding
+from marketdata.sandbox.private.legs import Leg
+from marketdata.sandbox.private.orders import Execution, Order, money
 from marketdata.sandbox.wire import Row
 
 FINAL_STATUSES = ("Filled", "Cancelled", "Rejected", "Deactivated", "PartiallyFilledCanceled")
@@ -82,20 +85,50 @@ def execution_row(
     }
 
 
-def order_fill(order: Order, *, pnl: Decimal, closed: Decimal, maker: bool) -> Row:
-    """What a fill's row takes from its order."""
-    return {
-        "closedSize": plain(closed),
-        "leavesQty": plain(order.leaves),
-        "orderLinkId": order.link_id,
-        "orderPrice": plain(order.price),
-        "orderQty": plain(order.qty),
-        "orderType": order.order_type,
-        "isMaker": maker,
-        "execPnl": plain(pnl),
-        "createType": "CreateByUser",
-        "feeCurrency": "USDT",
-    }
+def fill_row(execution: Execution, *, exec_id: str, mark: Decimal, time_ms: int, seq: int) -> Row:
+    """The row of `execution` for a fill; it does not say of which leg."""
+    order = execution.order
+    return execution_row(
+        symbol=order.symbol,
+        side=order.side,
+        order_id=order.order_id,
+        exec_id=exec_id,
+        price=execution.price,
+        qty=execution.qty,
+        fee=execution.fee,
+        fee_rate=execution.fee_rate,
+        mark=mark,
+        time_ms=time_ms,
+        seq=seq,
+        closedSize=plain(execution.closed),
+        leavesQty=plain(execution.leaves),
+        orderLinkId=order.link_id,
+        orderPrice=plain(order.price),
+        orderQty=plain(order.qty),
+        orderType=order.order_type,
+        isMaker=execution.is_maker,
+        execPnl=plain(execution.pnl),
+        createType="CreateByUser",
+        feeCurrency="USDT",
+    )
+
+
+def funding_row(funding: Funding, *, order_id: str, exec_id: str, time_ms: int, seq: int) -> Row:
+    """The row of `execution` for funding; a fee above zero was paid."""
+    return execution_row(
+        symbol=funding.leg.symbol,
+        side=funding.leg.side,
+        order_id=order_id,
+        exec_id=exec_id,
+        price=funding.mark,
+        qty=funding.leg.size,
+        fee=funding.fee,
+        fee_rate=funding.rate,
+        mark=funding.mark,
+        time_ms=time_ms,
+        seq=seq,
+        execType="Funding",
+    )
 
 
 def order_row(order: Order) -> Row:
@@ -163,13 +196,13 @@ def position_row(leg: Leg, mark: Decimal) -> Row:
         "positionIdx": leg.index,
         "tradeMode": 0,
         "riskId": 1,
-        "riskLimitValue": "2000000",
+        "riskLimitValue": str(RISK_LIMIT),
         "symbol": leg.symbol,
         "side": leg.side,
         "size": plain(leg.size),
         "entryPrice": plain(leg.entry),
         "sessionAvgPrice": "",
-        "leverage": "10",
+        "leverage": plain(leg.leverage),
         "positionValue": value,
         "positionBalance": "0",
         "markPrice": plain(mark),
@@ -203,15 +236,15 @@ def position_row(leg: Leg, mark: Decimal) -> Row:
 
 def wallet_row(account: Account, marks: Mapping[str, Decimal]) -> Row:
     """The row of `wallet`: everything in USDT, whose dollar value is one."""
-    legs = [(leg, marks[leg.symbol]) for leg in account.legs.values() if leg.size]
+    legs = [(leg, marks[leg.symbol]) for leg in account.held()]
     unrealised = sum((leg.unrealised(mark) for leg, mark in legs), Decimal())
     in_positions = sum((leg.initial_margin for leg, _ in legs), Decimal())
-    in_orders = money(sum((order.margin for order in account.open.values()), Decimal()))
+    in_orders = sum(map(account.margin, account.open.values()), Decimal())
     needed = sum((leg.maintenance_margin for leg, _ in legs), Decimal())
     equity, initial = account.balance + unrealised, in_positions + in_orders
     shares = {
-        "accountIMRate": plain((initial / equity).quantize(Decimal("0.0001"))),
-        "accountMMRate": plain((needed / equity).quantize(Decimal("0.0001"))),
+        "accountIMRate": _rate(initial, equity),
+        "accountMMRate": _rate(needed, equity),
     }
     totals = {"totalInitialMargin": plain(initial), "totalMaintenanceMargin": plain(needed)}
     return {
@@ -251,6 +284,10 @@ def wallet_row(account: Account, marks: Mapping[str, Decimal]) -> Row:
         "accountLTV": "0",
         "accountType": "UNIFIED",
     }
+
+
+def _rate(margin: Decimal, equity: Decimal) -> str:
+    return plain((margin / equity).quantize(Decimal("0.0001"))) if equity > 0 else ""
 
 
 def rest_execution(row: Mapping[str, Any]) -> Row:
