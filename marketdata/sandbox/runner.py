@@ -249,7 +249,7 @@ class SandboxServer:
         """
 
         async def poll(exchange: Exchange) -> None:
-            while not condition(exchange.status()):
+            while not condition(self._status(exchange)):
                 await asyncio.sleep(POLL_SECONDS)
 
         self._wait(poll, timeout)
@@ -308,11 +308,7 @@ class SandboxServer:
 
     def status(self) -> dict[str, Any]:
         """Connections, topics, rows sent, market time, accounts."""
-        return self._call(
-            lambda exchange: (
-                exchange.status() | {"accounts": [desk.status() for desk in self._sandbox.desks]}
-            )
-        )
+        return self._call(self._status)
 
     def ledger(self) -> Iterator[dict[str, Any]]:
         """What was done up to now, event by event; nothing without a ledger."""
@@ -353,6 +349,10 @@ class SandboxServer:
             return action(exchange)
 
         return self._wait(act, CALL_SECONDS)
+
+    def _status(self, exchange: Exchange) -> dict[str, Any]:
+        accounts = [desk.status() for desk in self._sandbox.desks]
+        return exchange.status() | {"accounts": accounts}
 
     def _desk(self, account: str, action: Callable[[Desk], T]) -> T:
         return self._call(lambda _: action(self._sandbox.desks[account]))

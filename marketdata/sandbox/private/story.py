@@ -21,7 +21,7 @@ from decimal import Decimal
 
 from gridcore.matching import NothingToReduce
 from marketdata.sandbox.instruments import Instrument
-from marketdata.sandbox.private.book import Account, Outcome
+from marketdata.sandbox.private.book import LOOK_BACK_MS, Account, Outcome
 from marketdata.sandbox.private.drafts import Drafts, Quote
 from marketdata.sandbox.private.orders import FILLED, Order
 from marketdata.sandbox.private.pushes import Identifiers, Pushes
@@ -38,7 +38,6 @@ NEW_SHARE = 0.4
 SWEEP_SHARE, LATE_SHARE, RACE_SHARE, RESENT_SHARE = 0.25, 0.15, 0.08, 0.06
 FUNDING_SHARE, UNKNOWN_SHARE, SWAPPED_SHARE, APART_SHARE = 0.05, 0.03, 0.2, 0.3
 UNKNOWN_TYPES = ("SandboxRebate", "LeapSettle")
-LOOK_BACK_MS = 3
 
 
 class Story:

@@ -23,7 +23,7 @@ from marketdata.sandbox.instruments import (
     MIN_NOTIONAL,
     Instrument,
 )
-from marketdata.sandbox.private.book import TAKER_FEE, Account, Outcome
+from marketdata.sandbox.private.book import LOOK_BACK_MS, TAKER_FEE, Account, Outcome
 from marketdata.sandbox.private.legs import LONG, ONE_WAY, SHORT
 from marketdata.sandbox.private.orders import BUY, SELL, Order
 from marketdata.sandbox.private.refusals import Refused, wrong
@@ -176,7 +176,7 @@ class Trader:
             raise Refused(10001, MODE_MISMATCH)
         if link in self._account.links:
             raise Refused(110072)
-        now = self._exchange.clock()
+        created = self._exchange.clock() - LOOK_BACK_MS
         return Order(
             symbol=one.symbol,
             order_id=self._new_id(),
@@ -189,8 +189,8 @@ class Trader:
             time_in_force="IOC" if market and in_force == "GTC" else in_force,
             reduce_only=fields.flag("reduceOnly"),
             last_price=self._exchange.quote(one.symbol),
-            created_ms=now,
-            updated_ms=now,
+            created_ms=created,
+            updated_ms=created,
         )
 
     def _reach(self, one: Instrument, side: str) -> Decimal:
