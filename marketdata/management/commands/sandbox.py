@@ -15,8 +15,9 @@ from marketdata.sandbox.faults import parse_order, summary
 
 HELP = """\
 Run a Bybit V5 server on this machine: the public streams and the market endpoints, with trades
-made up from a seed or played from a recording, and the private stream and lists of the accounts
-in a file. No key of a real account, no network, no database.
+made up from a seed or played from a recording, and for the accounts in a file the private stream,
+the lists, and trading: any client can place orders. No key of a real account, no network, no
+database.
 
   manage.py sandbox                                  three symbols, 500 trades a second
   manage.py sandbox --seed 7 --rate 50 --symbols BTCUSDT
@@ -28,9 +29,17 @@ behind it, in another terminal. Then, for instance, break all its connections:
 
   curl -X POST http://127.0.0.1:8765/sandbox/break -d '{"how": "reset"}'
 
+With an account {"name": "alice", "api_key": "k", "api_secret": "s"} in the file, buy something:
+
+  now=$(date +%s%3N); body='{"category":"linear","symbol":"BTCUSDT","side":"Buy",
+  "positionIdx":1,"orderType":"Market","qty":"0.01"}'
+  sign=$(printf '%s' "${now}k5000$body" | openssl dgst -sha256 -hmac s -r | cut -d' ' -f1)
+  curl http://127.0.0.1:8765/v5/order/create -d "$body" -H 'X-BAPI-API-KEY: k' \\
+    -H "X-BAPI-TIMESTAMP: $now" -H 'X-BAPI-RECV-WINDOW: 5000' -H "X-BAPI-SIGN: $sign"
+
 Also pause, resume, drain, send, refuse, account (POST), status and ledger (GET). The ledger holds
 every row that was sent, and every private row. The file of accounts is a JSON list of objects with
-name, api_key, api_secret and, if you like, rate (events a second), hedge_mode, refusal.
+name, api_key, api_secret and, if you like, rate (events a second), hedge_mode, read_only, refusal.
 A recording is JSON lines: {"ms": 1, "channel": "public", "frame": {...}}.
 Ctrl-C ends it. Exit codes: 0 ok, 1 the port is taken, 2 usage or a file that cannot be read.
 
@@ -79,6 +88,9 @@ class Command(BaseCommand):
             default=[],
             metavar="NAME[:KEY=VALUE,…]",
             help="a fault from the beginning on; repeatable; drawn from the seed",
+        )
+        parser.add_argument(
+            "--funding-minutes", type=int, default=480, metavar="N", help="between two fundings"
         )
         parser.add_argument("--paused", action="store_true", help="begin with POST /sandbox/resume")
         parser.add_argument("--ledger", type=Path, metavar="FILE", help="a new file that stays")
@@ -139,6 +151,7 @@ def _config(options: dict[str, Any]) -> SandboxConfig:
         rate=options["rate"],
         speed=options["speed"],
         seed=options["seed"],
+        funding_minutes=options["funding_minutes"],
         paused=options["paused"],
         ledger=options["ledger"],
         record=not options["no_ledger"],
