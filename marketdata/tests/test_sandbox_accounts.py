@@ -81,6 +81,7 @@ def test_a_secret_is_not_in_the_repr():
         ({"rate": True}, "The rate of an account must be zero or more events a second."),
         ({"rate": float("nan")}, "The rate of an account must be zero or more events a second."),
         ({"hedge_mode": "yes"}, "hedge_mode of account 'alice' is true or false."),
+        ({"read_only": "no"}, "read_only of account 'alice' is true or false."),
         (
             {"refusal": "10001"},
             "refusal is empty or one of params, 10003, 10004, 10005, 10006, 10010, 33004.",

@@ -78,6 +78,7 @@ def test_a_port_that_is_taken_is_one_sentence(sandbox):
         ["--market", "replay", "/nowhere/recording"],
         ["--symbols", "BTC"],
         ["--speed", "0"],
+        ["--funding-minutes", "0"],
         ["--ledger", "x", "--no-ledger"],
     ],
 )

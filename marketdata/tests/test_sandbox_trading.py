@@ -11,9 +11,10 @@ from decimal import Decimal
 import pytest
 from pybit.unified_trading import HTTP
 
-from marketdata.sandbox import SandboxServer
+from marketdata.sandbox import SandboxAccount, SandboxConfig, SandboxServer
 from marketdata.sandbox.private.orders import money
 from marketdata.tests.test_sandbox_private import PrivateStream
+from marketdata.tests.test_sandbox_replay import entry, listen, played, playing, recording
 from marketdata.tests.trading import Client, Clock, trade, trading_sandbox
 
 START = Decimal(500_000)
@@ -350,3 +351,41 @@ def test_a_story_and_a_client_share_one_account(client):
     }
     money = sum(Decimal(r["execPnl"]) - Decimal(r["execFee"]) for r in made(client, "execution"))
     assert client.balance() == START + money
+
+
+# --- markets -------------------------------------------------------------------------------------
+
+
+def test_a_replayed_market_fills_orders_too(tmp_path):
+    """Its quotes are the touch, its trades fill; block trades and what is no trade do not."""
+    quotes = {"symbol": "XRPUSDT", "lastPrice": "0.5", "bid1Price": "0.4999", "ask1Price": "0.5001"}
+    row = {"T": 1, "s": "XRPUSDT", "S": "Sell", "v": "30", "p": "0.4", "i": "1", "seq": 1}
+    trades = [row | {"BT": True}, row | {"p": "nonsense"}, {}, row | {"p": "0.4497", "i": "2"}]
+    frames = [
+        {"topic": "tickers.XRPUSDT", "type": "snapshot", "cs": 1, "ts": 1, "data": quotes},
+        {"topic": "publicTrade.XRPUSDT", "type": "snapshot", "ts": 2, "data": trades},
+    ]
+    file = recording(tmp_path / "market.jsonl", *map(entry, frames))
+    account = SandboxAccount(name="alice", api_key="key", api_secret="secret")
+    with playing(file, accounts=(account,)) as sandbox:
+        client = Client(sandbox)
+        order = {"symbol": "XRPUSDT", "orderLinkId": "rests"}
+        client.placed("Buy", LONG, "100", "0.45", **order)
+        client.placed("Buy", LONG, "10", "0.51", symbol="XRPUSDT")
+        played(sandbox, listen(sandbox, "publicTrade.XRPUSDT"))
+        fills = sandbox.private_rows("alice", "execution")
+        assert [(row["execPrice"], row["execQty"], row["isMaker"]) for row in fills] == [
+            ("0.5001", "10", False), ("0.45", "30", True),
+        ]  # fmt: skip
+        client.close()
+
+
+def test_the_random_market_fills_orders_too():
+    account = SandboxAccount(name="alice", api_key="key", api_secret="secret")
+    config = SandboxConfig(symbols=("BTCUSDT",), rate=2000, accounts=(account,))
+    with SandboxServer(config) as sandbox:
+        client = Client(sandbox)
+        for side, leg, price in (("Buy", LONG, "59999.5"), ("Sell", SHORT, "60000.5")):
+            client.placed(side, leg, "0.001", price, timeInForce="GTC")
+        sandbox.wait_for(lambda status: status["accounts"][0]["executions"])
+        client.close()

@@ -13,7 +13,8 @@ from typing import Any
 
 import orjson
 
-from marketdata.sandbox.private.rows import FINAL_STATUSES, rest_execution, rest_order
+from marketdata.sandbox.private.rest_rows import rest_execution, rest_order
+from marketdata.sandbox.private.rows import FINAL_STATUSES
 from marketdata.sandbox.wire import Row
 
 MAX_KEPT = 200_000

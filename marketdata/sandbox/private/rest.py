@@ -25,7 +25,8 @@ from marketdata.sandbox.private.lists import (
     one_of,
     page,
 )
-from marketdata.sandbox.private.rows import position_row, rest_position
+from marketdata.sandbox.private.rest_rows import rest_position
+from marketdata.sandbox.private.rows import position_row
 from marketdata.sandbox.rest import ParameterError, Query, number
 
 READS_PER_SECOND, TRANSACTIONS_PER_SECOND = 50, 25

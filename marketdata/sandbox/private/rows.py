@@ -1,7 +1,6 @@
-"""The rows of the private streams and of the REST lists, with every documented key.
+"""The rows of the private streams, with every documented key.
 
-Pure: figures in, dicts out. Sources: V5 WebSocket "Execution", "Order", "Position", "Wallet";
-REST "Get Trade History", "Get Order History", "Get Position Info", "Get Wallet Balance". All
+Pure: figures in, dicts out. Sources: V5 WebSocket "Execution", "Order", "Position", "Wallet". All
 figures are decimal strings, without zeros at the end; "no value" is an empty string.
 """
 
@@ -18,9 +17,6 @@ from marketdata.sandbox.private.orders import Execution, Order, money
 from marketdata.sandbox.wire import Row
 
 FINAL_STATUSES = ("Filled", "Cancelled", "Rejected", "Deactivated", "PartiallyFilledCanceled")
-# What a streamed row has and the list of the same thing has not.
-ONLY_STREAMED_EXECUTION = {"category", "execPnl", "isLeverage", "marketUnit"}
-ONLY_STREAMED_ORDER = {"category", "closedPnl", "feeCurrency"}
 EMPTY_EXECUTION = {
     "category": "linear",
     "closedSize": "0",
@@ -288,25 +284,3 @@ def wallet_row(account: Account, marks: Mapping[str, Decimal]) -> Row:
 
 def _rate(margin: Decimal, equity: Decimal) -> str:
     return plain((margin / equity).quantize(Decimal("0.0001"))) if equity > 0 else ""
-
-
-def rest_execution(row: Mapping[str, Any]) -> Row:
-    """A streamed execution as `/v5/execution/list` shows it: without its profit."""
-    return {name: value for name, value in row.items() if name not in ONLY_STREAMED_EXECUTION}
-
-
-def rest_order(row: Mapping[str, Any]) -> Row:
-    """A streamed order as the lists of orders show it."""
-    shown = {name: value for name, value in row.items() if name not in ONLY_STREAMED_ORDER}
-    if shown.get("avgPrice") == "":
-        shown["avgPrice"] = "0"
-    if shown.get("stopOrderType") == "":
-        shown["stopOrderType"] = "UNKNOWN"
-    return shown
-
-
-def rest_position(row: Mapping[str, Any]) -> Row:
-    """A streamed position as `/v5/position/list` shows it: another name for the entry price."""
-    shown = {name: value for name, value in row.items() if name != "category"}
-    shown["avgPrice"] = shown.pop("entryPrice")
-    return shown
