@@ -15,13 +15,13 @@ import requests
 
 from marketdata.sandbox import SandboxAccount, SandboxConfig, SandboxServer
 
-LISTED = 1_790_000_000_000
+BEGINNING = 1_790_000_000_000
 
 
 class Clock:
     """A clock that goes when it is told to, in ms."""
 
-    def __init__(self, now: int = LISTED) -> None:
+    def __init__(self, now: int = BEGINNING) -> None:
         self.now = now
 
     def __call__(self) -> int:
@@ -105,7 +105,9 @@ class Client:
         """Leave the connection."""
         self._session.close()
 
-    def _ask(self, method: str, path: str, text: str, *, signed: str | None = None) -> Any:
+    def _ask(
+        self, method: str, path: str, text: str, *, signed: str | None = None
+    ) -> dict[str, Any]:
         if isinstance(self.clock, Clock):
             self.clock.now += 1000
         stamp, window, key = str(self.clock()), "5000", self.keys.api_key
@@ -121,7 +123,8 @@ class Client:
         else:
             answer = self._session.post(url, data=text.encode(), headers=headers, timeout=20)
         self.headers = dict(answer.headers)
-        return answer.json()
+        told: dict[str, Any] = answer.json()
+        return told
 
 
 def trading_sandbox(
@@ -132,8 +135,8 @@ def trading_sandbox(
         SandboxAccount(name=name, api_key=f"key-{name}", api_secret="secret", hedge_mode=hedge_mode)
         for name in names or ("alice",)
     )
-    options = {"symbols": ("BTCUSDT", "ETHUSDT"), "rate": 0, "address_limit": 0} | more
-    return SandboxServer(SandboxConfig(accounts=accounts, **options), clock=clock)
+    options: dict[str, Any] = {"symbols": ("BTCUSDT", "ETHUSDT"), "rate": 0, "address_limit": 0}
+    return SandboxServer(SandboxConfig(accounts=accounts, **options | more), clock=clock)
 
 
 def trade(

@@ -24,10 +24,10 @@ from marketdata.sandbox.instruments import (
     Instrument,
 )
 from marketdata.sandbox.private.book import LOOK_BACK_MS, TAKER_FEE, Account, Outcome
+from marketdata.sandbox.private.fields import Fields, read_price, read_qty
 from marketdata.sandbox.private.legs import LONG, ONE_WAY, SHORT
 from marketdata.sandbox.private.orders import BUY, SELL, Order
 from marketdata.sandbox.private.refusals import Refused, wrong
-from marketdata.sandbox.private.requests import Fields, read_price, read_qty
 
 Answer = dict[str, Any]
 
