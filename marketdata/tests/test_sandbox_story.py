@@ -160,9 +160,10 @@ def test_closed_profit_of_the_documents_example(monkeypatch):
     monkeypatch.setattr(book, "TAKER_FEE", Decimal("0.0006"))
     one = Account([instrument("BTCUSDT")], hedge_mode=True, now_ms=NOW)
     bought, sold = Decimal("3584.9255"), Decimal("3541.795")
-    one.place(order("Buy", 1, 3600), (bought, bought), NOW)
+    opened = one.place(order("Buy", 1, 3600), (bought, bought), NOW)
     closing = order("Sell", 1, 3500, reduce_only=True, order_id="closing")
-    outcome = one.place(closing, (sold, sold), NOW)
+    outcome = one.place(closing, (sold, sold), NOW + 9)
+    assert one.leg(closing).opened_ms == opened.executed_ms
     assert [fill.pnl for fill in outcome.executions] == [Decimal("-43.1305")]
     assert closing.closed_pnl == Decimal("-47.4065323")
     assert closing.closing.open_fee + closing.closing.close_fee == Decimal("4.2760323")

@@ -265,7 +265,7 @@ class Account:
     def _count(self, order: Order, fill: Fill, outcome: Outcome) -> Execution:
         """Count one fill: its figures are rounded here, once, and kept so."""
         fee, pnl, leg = money(fill.fee), money(fill.closed_pnl), self.leg(order)
-        if leg.size == fill.closed_size:
+        if leg.size == fill.closed_size < fill.qty:
             leg.opened_ms = outcome.executed_ms
         sign = -1 if order.side == BUY else 1
         moved = sign * fill.closed_pnl / fill.closed_size if fill.closed_size else NOTHING
