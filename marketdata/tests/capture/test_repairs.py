@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from decimal import Decimal
 from typing import Any
 
 import orjson
@@ -131,6 +130,19 @@ def fails(path: str, *, after: int = 0, status: int = 500) -> Callable[..., Answ
     return rule
 
 
+def closing(leg: Any) -> dict[str, Any]:
+    """The market order that closes a leg of a position."""
+    return {
+        "category": "linear",
+        "symbol": leg.symbol,
+        "side": "Sell" if leg.index == 1 else "Buy",
+        "orderType": "Market",
+        "qty": str(leg.size),
+        "positionIdx": leg.index,
+        "reduceOnly": True,
+    }
+
+
 class TestAccounts:
     """Private streams are repaired after every reconnection."""
 
@@ -171,8 +183,9 @@ class TestAccounts:
         self, exchange, repairing, tenants
     ):
         def close(desk: Any) -> None:
-            for leg in desk.story.book.legs_of("BTCUSDT"):
-                leg.size = leg.entry = Decimal()
+            for leg in desk.account.legs_of("BTCUSDT"):
+                if leg.size:
+                    desk.trader.create(closing(leg))
 
         with repairing() as running:
             hear(exchange)
