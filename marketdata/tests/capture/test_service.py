@@ -386,7 +386,9 @@ def test_what_is_stored_at_the_end_is_vouched_for(sandbox, capturing):
         sandbox.drain()
         running.finish()
     times = PublicTrade.objects.order_by("exchange_ts").values_list("exchange_ts", flat=True)
-    assert spans_of("BTCUSDT") == [(times.first() + TICK, times.last() - TICK)]
+    start, end = times.first() + TICK, times.last() - TICK
+    # On a fast machine all of them are of two milliseconds, and nothing lies between.
+    assert spans_of("BTCUSDT") == ([(start, end)] if start <= end else [])
     assert not CaptureGap.objects.exists()
 
 
