@@ -10,9 +10,9 @@ import sys
 def main() -> None:
     """Run the command line."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gridbot_site.settings")
-    if sys.argv[1:2] == ["demo"]:
-        # The demo never touches the database of .env: its own file, or what the process says.
-        os.environ.setdefault("DATABASE_URL", "sqlite:///demo.sqlite3")
+    if sys.argv[1:2] in (["demo"], ["drill"]):
+        # These never touch the database of .env: a file of their own, or what the process says.
+        os.environ.setdefault("DATABASE_URL", f"sqlite:///{sys.argv[1]}.sqlite3")
     from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line
     from django.db.utils import InterfaceError, OperationalError

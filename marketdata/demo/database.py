@@ -1,4 +1,4 @@
-"""The demo's database: a file of its own, made anew each time, or one that is safe to use."""
+"""A database to play with: a file of its own, made anew each time, or one that is safe to use."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ACCOUNT = "demo"
 
 
 def prepare_database() -> None:
-    """Make the demo's database ready. Raises ConfigurationError when it holds anything else."""
+    """Make the database ready. Raises ConfigurationError when it holds anything but sandbox data."""
     name = Path(str(connection.settings_dict["NAME"]))
     if connection.vendor == "sqlite" and name == settings.BASE_DIR / DEMO_FILE:
         connection.close()
@@ -45,7 +45,7 @@ def _refuse_foreign(tables: set[str]) -> None:
     )
     if not stamped:
         raise ConfigurationError(
-            "The demo writes only into an empty database or one that holds sandbox data; this one "
+            "This command writes only into an empty database or one that holds sandbox data; this one "
             "is neither. Unset DATABASE_URL, or let it name an empty database."
         )
 

@@ -57,28 +57,30 @@ class Ledger:
             number = event.get("connection", 0)
             match event["event"]:
                 case "subscribed":
-                    active[number].add(_feed(event))
-                    ledger.last_subscribed[_feed(event)] = number
+                    active[number].add(feed_of(event))
+                    ledger.last_subscribed[feed_of(event)] = number
                 case "unsubscribed":
-                    active[number].discard(_feed(event))
+                    active[number].discard(feed_of(event))
                 case "closed":
                     for feed in active.pop(number, set()):
                         if event["how"] != "client":
                             ledger.breaks[feed].append(Break(number, at(event["ms"])))
-                case "sent" if (feed := _feed(event)) in active[number]:
-                    for key, values in _rows(feed, event):
+                case "sent" if (feed := feed_of(event)) in active[number]:
+                    for key, values in rows_of(feed, event):
                         row = Sent(number, key, values, key not in keys[feed])
                         ledger.sent[feed].append(row)
                         keys[feed].add(key)
         return ledger
 
 
-def _feed(event: dict[str, Any]) -> Feed:
+def feed_of(event: dict[str, Any]) -> Feed:
+    """Which feed an event with a topic is about."""
     topic, _, symbol = event["topic"].partition(".")
     return Feed(topic, event.get("account") or symbol)
 
 
-def _rows(feed: Feed, event: dict[str, Any]) -> Iterator[tuple[Key, Values]]:
+def rows_of(feed: Feed, event: dict[str, Any]) -> Iterator[tuple[Key, Values]]:
+    """The rows of an event, each with its identity, as they must be stored."""
     table = TABLES[feed.topic]
     for wire in _wire_rows(feed.topic, event):
         values = table.values_of(wire)

@@ -90,11 +90,26 @@ class SandboxProcess:
         """Change how busy an account is, or how it is refused."""
         self._post("account", {"account": name, **changes})
 
+    def resume(self) -> None:
+        """Have the market go on."""
+        self._post("resume")
+
+    def switch_on(self, name: str, **values: Any) -> None:
+        """Switch a fault on; an act that is to happen at once has happened when this returns."""
+        self._post("fault", {"name": name, **values})
+
+    def switch_off(self) -> None:
+        """End all faults that are on."""
+        self._call("DELETE", "fault")
+
+    def fired(self) -> dict[str, int]:
+        """How often each fault has fired."""
+        fired: dict[str, int] = self._call("GET", "fault")["fired"]
+        return fired
+
     def status(self) -> dict[str, Any]:
         """Its connections, and what it has sent."""
-        with _reached(), _open(f"{self.endpoints.rest}/sandbox/status", timeout=30) as answer:
-            status: dict[str, Any] = json.load(answer)
-            return status
+        return self._call("GET", "status")
 
     def ledger(self) -> Iterator[dict[str, Any]]:
         """What it did and sent, event by event."""
@@ -103,14 +118,18 @@ class SandboxProcess:
                 yield json.loads(line)
 
     def _post(self, action: str, body: dict[str, Any] | None = None) -> None:
+        self._call("POST", action, body)
+
+    def _call(self, method: str, action: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         request = Request(  # noqa: S310
             f"{self.endpoints.rest}/sandbox/{action}",
-            data=json.dumps(body or {}).encode(),
+            data=None if method == "GET" else json.dumps(body or {}).encode(),
             headers={"Content-Type": "application/json"},
-            method="POST",
+            method=method,
         )
-        with _reached(), _open(request, timeout=30):
-            pass
+        with _reached(), _open(request, timeout=30) as answer:
+            said: dict[str, Any] = json.load(answer)
+            return said
 
 
 @contextmanager

@@ -149,7 +149,7 @@ class Judge:
             return [row.values for row in states]
         best = states[0].values
         for row in states[1:]:
-            best = row.values if _rank(row.values) >= _rank(best) else best
+            best = row.values if rank(row.values) >= rank(best) else best
         return [best]
 
     # --- what was on the wire ----------------------------------------------------------------
@@ -257,5 +257,6 @@ def _topic_of(stream: str) -> str:
     return next(topic for topic, table in TABLES.items() if table.stream == stream)
 
 
-def _rank(values: Values) -> tuple[Any, bool]:
+def rank(values: Values) -> tuple[Any, bool]:
+    """What decides between two states of an order under one key: more filled, then final."""
     return values["cum_exec_qty"], values["status"] in FINAL_STATUSES

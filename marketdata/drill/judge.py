@@ -1,0 +1,286 @@
+"""The judge: everything the exchange made, against everything the database holds and declares.
+
+A row that was made is stored with its figures, or it lies in a gap that is not filled: declared.
+Nothing else is forgiven, and this not for executions, nor for the last state of an order, nor
+inside a span that a coverage interval vouches for.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from accounts.models import BybitAccount
+from marketdata.capture.accounts import full_name
+from marketdata.demo.ledger import Feed
+from marketdata.demo.tables import EPOCH, TABLES, Key, Table, Values
+from marketdata.demo.verdict import TICKERS, Watermark, rank
+from marketdata.drill.quarantine import judge_quarantine
+from marketdata.drill.result import DrillVerdict, Fault, Window, windows_of
+from marketdata.drill.spans import Spans
+from marketdata.drill.truth import Truth
+from marketdata.models import CaptureGap, CoverageInterval
+
+EXECUTIONS, ORDERS = "execution", "order"
+SNAPSHOTS = ("position", "wallet")
+# What a fresh snapshot by REST has in common with what was pushed; the rest moves with the market.
+STATE_COLUMNS = {
+    "position": (("symbol", "position_idx"), ("side", "size", "entry_price", "leverage")),
+    "wallet": (("coin",), ("wallet_balance", "cum_realised_pnl")),
+}
+# The exchange's clock and that of the process which injects faults are read at different moments.
+SLACK = timedelta(seconds=1)
+
+
+class Judge:
+    """Compares what a drill left in the database with the truth.
+
+    `run` is from the start of the first capture to the end of the last, `ready` when the first
+    was at work, `interval_ms` that of ticker states. `committed` are tables with a primary key
+    and how many rows there were up to it when capture was killed.
+    """
+
+    def __init__(
+        self,
+        truth: Truth,
+        faults: Sequence[Fault],
+        before: Watermark,
+        *,
+        run: Window,
+        ready: datetime,
+        interval_ms: int,
+        committed: Sequence[tuple[Any, int, int]] = (),
+    ) -> None:
+        self.truth, self.faults, self.before = truth, faults, before
+        self.run, self.interval_ms, self.committed = run, interval_ms, committed
+        self.verdict = DrillVerdict()
+        accounts = BybitAccount.objects.unscoped().select_related("user")
+        self._names = {account.pk: full_name(account) for account in accounts}
+        self._reasons = [
+            *windows_of(faults, run.end, SLACK),
+            Window(run.start - SLACK, ready + SLACK),
+            Window(run.end - SLACK, run.end + SLACK),
+        ]
+        self._gaps: dict[Feed, list[CaptureGap]] = defaultdict(list)
+        for gap in before.rows(CaptureGap):
+            self._gaps[self._feed(gap)].append(gap)
+        self._declared = {
+            feed: Spans(
+                (gap.started_at, gap.ended_at) for gap in gaps
+                if gap.state != CaptureGap.State.FILLED
+            )
+            for feed, gaps in self._gaps.items()
+        }  # fmt: skip
+        intervals: dict[Feed, list[CoverageInterval]] = defaultdict(list)
+        for interval in CoverageInterval.objects.filter(ended_at__gte=run.start):
+            intervals[self._feed(interval)].append(interval)
+        self._vouched = {
+            feed: Spans((each.started_at, each.ended_at) for each in rows)
+            for feed, rows in intervals.items()
+        }
+
+    def judge(self) -> DrillVerdict:
+        """The verdict on every row, every gap and every quarantined text."""
+        verdict = self.verdict
+        for topic, table in TABLES.items():
+            stored = self._stored(topic, table)
+            feeds = {*stored, *(feed for feed in self.truth.rows if feed.topic == topic)}
+            for feed in sorted(feeds):
+                self._judge_stored(feed, stored.get(feed, {}))
+                self._judge_absent(feed, stored.get(feed, {}))
+        for feed, gaps in self._gaps.items():
+            self._judge_gaps(feed, gaps)
+        outages = [(gap.started_at, gap.ended_at) for gaps in self._gaps.values() for gap in gaps]
+        verdict.problems += judge_quarantine(self.truth, Spans(outages), self.before.at)
+        self._judge_committed()
+        verdict.vouched = self._share_vouched()
+        if not verdict.facts:
+            verdict.problems.append("the exchange made no rows: there is nothing to judge")
+        return verdict
+
+    # --- what is stored ----------------------------------------------------------------------
+
+    def _stored(self, topic: str, table: Table) -> dict[Feed, dict[Key, Values]]:
+        """What the table holds since the drill began; what it holds twice is counted here."""
+        stored: dict[Feed, dict[Key, Values]] = defaultdict(dict)
+        owner = "account_id" if table.is_private else "symbol"
+        rows = self.before.rows(table.model).values_list(owner, *table.columns)
+        for whose, *cells in rows.iterator():
+            feed = Feed(topic, self._names[whose] if table.is_private else whose)
+            values = dict(zip(table.columns, cells, strict=True))
+            key = table.key_of(values)
+            if key in stored[feed]:
+                at = values["exchange_ts"]
+                self.verdict.blame(
+                    self.faults, "duplicated", at, f"{_name(feed)} {_words(key)} is stored twice"
+                )
+            stored[feed][key] = values
+        name = table.model._meta.db_table
+        self.verdict.stored[name] = sum(map(len, stored.values()))
+        return stored
+
+    def _judge_stored(self, feed: Feed, stored: dict[Key, Values]) -> None:
+        made = self.truth.rows[feed]
+        snapshots = _Snapshots(feed, made) if feed.topic in SNAPSHOTS else None
+        for key, values in stored.items():
+            at = values["exchange_ts"]
+            if key in made:
+                if values not in self._acceptable(feed, made[key]):
+                    self._blame("mutated", at, f"{_name(feed)} {_words(key)} was made otherwise")
+            elif snapshots is None or not snapshots.allow(values):
+                self._blame("mutated", at, f"{_name(feed)} {_words(key)} was never made")
+
+    def _acceptable(self, feed: Feed, states: list[Values]) -> list[Values]:
+        """What may be stored under one key: of an order the state that wins, if it came."""
+        if feed.topic != ORDERS or len(states) == 1:
+            return states
+        if states[0]["exchange_ts"] in self._declared.get(feed, ()):
+            return states
+        best = max(map(rank, states))
+        return [state for state in states if rank(state) == best]
+
+    # --- what is not -------------------------------------------------------------------------
+
+    def _judge_absent(self, feed: Feed, stored: dict[Key, Values]) -> None:
+        required = self.truth.required(feed)
+        self.verdict.facts += len(required)
+        if feed.topic == TICKERS:
+            required = self._last_of_intervals(feed, required, stored)
+        for key, states in required.items():
+            if key not in stored:
+                self._judge_missing(feed, key, states[-1]["exchange_ts"])
+        if feed.topic == ORDERS:
+            self._judge_last_states(feed, required, stored)
+
+    def _judge_missing(self, feed: Feed, key: Key, at: datetime) -> None:
+        declared = at in self._declared.get(feed, ())
+        if at in self._vouched.get(feed, ()):
+            self._blame("lost", at, f"{_name(feed)} {_words(key)} at {at:%T.%f}, vouched for")
+        elif not declared:
+            self._blame("lost", at, f"{_name(feed)} {_words(key)} at {at:%T.%f}")
+        elif feed.topic == EXECUTIONS:
+            self._blame(
+                "lost", at, f"{_name(feed)} {_words(key)} at {at:%T.%f}, an execution in a gap"
+            )
+        else:
+            self._blame("declared", at)
+
+    def _last_of_intervals(
+        self, feed: Feed, required: dict[Key, list[Values]], stored: dict[Key, Values]
+    ) -> dict[Key, list[Values]]:
+        """Of ticker states the last of each interval outside gaps, unless a later one is stored."""
+        declared = self._declared.get(feed, Spans(()))
+        newest: dict[int, datetime] = {}
+        for values in stored.values():
+            at = values["exchange_ts"]
+            newest[self._interval(at)] = max(at, newest.get(self._interval(at), at))
+        last: dict[int, Key] = {}
+        for key, states in required.items():
+            at = states[0]["exchange_ts"]
+            if at not in declared and at > newest.get(self._interval(at), EPOCH):
+                last[self._interval(at)] = key
+        return {key: required[key] for key in last.values()}
+
+    def _interval(self, at: datetime) -> int:
+        return (at - EPOCH) // timedelta(milliseconds=self.interval_ms or 1)
+
+    def _judge_last_states(
+        self, feed: Feed, required: dict[Key, list[Values]], stored: dict[Key, Values]
+    ) -> None:
+        """Whatever was declared, the last state of each order must be known at the end."""
+        last: dict[Any, tuple[Any, Key]] = {}
+        for key, states in required.items():
+            values = states[-1]
+            order, when = values["order_id"], (values["exchange_ts"], max(map(rank, states)))
+            if order not in last or when >= last[order][0]:
+                last[order] = when, key
+        for order, ((at, _), key) in last.items():
+            if key not in stored and at in self._declared.get(feed, ()):
+                self._blame(
+                    "lost", at, f"{_name(feed)} {order}: its last state, at {at:%T.%f}, in a gap"
+                )
+
+    def _judge_committed(self) -> None:
+        """What was committed when capture was killed is still there."""
+        for model, last, count in self.committed:
+            there = self.before.rows(model).filter(pk__lte=last).count()
+            if there < count:
+                table = model._meta.db_table
+                self.verdict.lost += count - there
+                self.verdict.problems.append(f"{table}: {count - there} committed rows are gone")
+
+    # --- gaps and coverage -------------------------------------------------------------------
+
+    def _judge_gaps(self, feed: Feed, gaps: Sequence[CaptureGap]) -> None:
+        for gap in gaps:
+            met = [one for one in self._reasons if one.meets(gap.started_at, gap.ended_at)]
+            if not met:
+                span = f"{gap.started_at:%T.%f} to {gap.ended_at or self.run.end:%T.%f}"
+                self.verdict.problems.append(f"false gap: {_name(feed)} from {span} ({gap.reason})")
+            if gap.state == CaptureGap.State.FILLED:
+                continue
+            end = min(gap.ended_at or self.run.end, self.run.end)
+            seconds = max(0.0, (end - gap.started_at).total_seconds())
+            inside = (f for f in self.faults if Window(f.began, f.ended or self.run.end).meets(
+                gap.started_at, gap.ended_at))  # fmt: skip
+            self.verdict.declared_seconds.append(seconds)
+            self.verdict.excess.append(seconds - sum(fault.lasted for fault in inside))
+
+    def _share_vouched(self) -> float:
+        whole = (self.run.end - self.run.start).total_seconds()
+        feeds = [feed for feed in self.truth.rows if self.truth.required(feed)]
+        seconds = [
+            self._vouched[feed].seconds_within(self.run.start, self.run.end)
+            for feed in feeds if feed in self._vouched
+        ]  # fmt: skip
+        return sum(seconds) / (whole * len(feeds)) if feeds and whole else 0.0
+
+    def _blame(self, kind: str, at: datetime, example: str = "") -> None:
+        self.verdict.blame(self.faults, kind, at, example)
+
+    def _feed(self, span: Any) -> Feed:
+        topic = next(name for name, table in TABLES.items() if table.stream == span.stream)
+        return Feed(topic, self._names[span.account_id] if span.account_id else span.symbol)
+
+
+class _Snapshots:
+    """Positions or balances as they stood: what REST may say of a moment."""
+
+    def __init__(self, feed: Feed, made: dict[Key, list[Values]]) -> None:
+        self._identity, self._state = STATE_COLUMNS[feed.topic]
+        self._known: dict[Any, list[tuple[datetime, Any]]] = defaultdict(list)
+        for states in made.values():
+            for values in states:
+                entry = values["exchange_ts"], self._of(self._state, values)
+                self._known[self._of(self._identity, values)].append(entry)
+
+    def allow(self, values: Values) -> bool:
+        """Whether this was the state at about that time: since the last push, or one beside it."""
+        return self._of(self._state, values) in self._around(values)
+
+    def _around(self, values: Values) -> Iterator[Any]:
+        at, before = values["exchange_ts"], None
+        for when, state in sorted(self._known[self._of(self._identity, values)], key=_when):
+            if when < at - SLACK:
+                before = state
+            elif when <= at + SLACK:
+                yield state
+        yield before
+
+    @staticmethod
+    def _of(columns: tuple[str, ...], values: Values) -> Any:
+        return tuple(values[name] for name in columns)
+
+
+def _when(entry: tuple[datetime, Any]) -> datetime:
+    return entry[0]
+
+
+def _name(feed: Feed) -> str:
+    return f"{feed.topic} of {feed.subject}"
+
+
+def _words(key: Key) -> str:
+    return " ".join(map(str, key))
