@@ -12,6 +12,9 @@ from typing import Any
 
 from marketdata.demo.result import Verdict
 
+# Of each kind of wrong rows and each fault, so many are shown.
+EXAMPLES = 2
+
 
 @dataclass
 class Fault:
@@ -56,12 +59,12 @@ class DrillVerdict(Verdict):
     def blame(self, faults: Sequence[Fault], kind: str, at: datetime, example: Any = None) -> None:
         """Count one row of `kind` under the fault that its time belongs to."""
         index = bisect_right(faults, at, key=lambda fault: fault.began) - 1
-        self.by_fault[index][kind] += 1
-        if kind == "declared":
-            self.declared += 1
-        else:
+        counts = self.by_fault[index]
+        counts[kind] += 1
+        setattr(self, kind, getattr(self, kind) + 1)
+        if kind != "declared" and counts[kind] <= EXAMPLES:
             whose = f" (after {faults[index].number} {faults[index].name})" if index >= 0 else ""
-            self.note(kind, f"{example}{whose}")
+            self.problems.append(f"{kind}: {example}{whose}")
 
 
 @dataclass

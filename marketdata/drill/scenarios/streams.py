@@ -60,7 +60,9 @@ def garbage(stage: Stage, draw: random.Random) -> str:
 )
 def bad_number(stage: Stage, draw: random.Random) -> str:
     """Say what is no number."""
-    stage.fault("bad_number", count=draw.randint(1, 20))
+    # A ticker whose figure cannot be read is unknown until the exchange says that figure again.
+    topic = draw.choice(("publicTrade", "execution", "order", "position", "wallet"))
+    stage.fault("bad_number", topic=topic, count=draw.randint(1, 20))
     return _for_a_while(stage, draw)
 
 

@@ -37,6 +37,8 @@ class Link:
     """Two sockets that are joined."""
 
     writers: list[asyncio.StreamWriter]
+    # The loop itself holds tasks weakly: one whose sockets are gone would vanish in mid-air.
+    task: asyncio.Task[None] | None
 
     def sink(self, way: str) -> asyncio.StreamWriter:
         """Where a direction leads."""
@@ -120,7 +122,7 @@ class Proxy:
 
     async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.counts["connections"] += 1
-        link = Link([writer])
+        link = Link([writer], asyncio.current_task())
         self._links.add(link)
         try:
             there, out = await self._connected()
