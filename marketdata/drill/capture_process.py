@@ -19,12 +19,12 @@ LAST_WORDS = 5
 class CaptureProcess:
     """One capture; a context manager that leaves nothing running.
 
-    What it logs goes to the end of `folder`/capture.log.
+    What it logs goes to the end of `log`.
     """
 
-    def __init__(self, environment: Mapping[str, str], folder: Path, *arguments: str) -> None:
-        self._log = folder / "capture.log"
-        with self._log.open("ab") as log:
+    def __init__(self, environment: Mapping[str, str], log: Path, *arguments: str) -> None:
+        self._log = log
+        with log.open("ab") as file:
             self._process = subprocess.Popen(  # noqa: S603
                 [
                     sys.executable, str(settings.BASE_DIR / "manage.py"), "capture", "--json",
@@ -32,7 +32,7 @@ class CaptureProcess:
                 ],
                 env=dict(environment),
                 stdout=subprocess.PIPE,
-                stderr=log,
+                stderr=file,
                 text=True,
                 # A Ctrl-C is for the drill, which stops its captures in order.
                 start_new_session=True,

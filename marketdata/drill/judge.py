@@ -147,7 +147,7 @@ class Judge:
         required = self.truth.required(feed)
         self.verdict.facts += len(required)
         if feed.topic == TICKERS:
-            required = self._last_of_intervals(feed, required, stored)
+            required = self._last_of_intervals(required)
         for key, states in required.items():
             if key not in stored:
                 self._judge_missing(feed, key, states[-1]["exchange_ts"])
@@ -167,24 +167,12 @@ class Judge:
         else:
             self._blame("declared", at)
 
-    def _last_of_intervals(
-        self, feed: Feed, required: dict[Key, list[Values]], stored: dict[Key, Values]
-    ) -> dict[Key, list[Values]]:
-        """Of ticker states the last of each interval outside gaps, unless a later one is stored."""
-        declared = self._declared.get(feed, Spans(()))
-        newest: dict[int, datetime] = {}
-        for values in stored.values():
-            at = values["exchange_ts"]
-            newest[self._interval(at)] = max(at, newest.get(self._interval(at), at))
-        last: dict[int, Key] = {}
-        for key, states in required.items():
-            at = states[0]["exchange_ts"]
-            if at not in declared and at > newest.get(self._interval(at), EPOCH):
-                last[self._interval(at)] = key
+    def _last_of_intervals(self, required: dict[Key, list[Values]]) -> dict[Key, list[Values]]:
+        """Of ticker states the last of each interval: it stands for those before it."""
+        step = timedelta(milliseconds=self.interval_ms or 1)
+        times = ((states[0]["exchange_ts"], key) for key, states in required.items())
+        last = {(at - EPOCH) // step: key for at, key in sorted(times)}
         return {key: required[key] for key in last.values()}
-
-    def _interval(self, at: datetime) -> int:
-        return (at - EPOCH) // timedelta(milliseconds=self.interval_ms or 1)
 
     def _judge_last_states(
         self, feed: Feed, required: dict[Key, list[Values]], stored: dict[Key, Values]

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 
 from marketdata.demo.database import DemoAccount
 from marketdata.drill.judge import Judge
@@ -41,10 +42,11 @@ class Drill:
     seed: int
     pauses: tuple[float, float] = (0.1, 1.0)
     rate: float = 60.0
-    events: float = 4.0
+    events: float = 8.0
     # How long repairs may take at the end, in seconds.
     patience: float = SETTLE_SECONDS
     sabotage: Sabotage | None = None
+    log: Path | None = None
     faults: list[Fault] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
@@ -53,7 +55,7 @@ class Drill:
         began = datetime.now(UTC)
         draw = random.Random(self.seed)  # noqa: S311
         with Stage(
-            self.accounts, stop, seed=self.seed, rate=self.rate, events=self.events
+            self.accounts, stop, seed=self.seed, rate=self.rate, events=self.events, log=self.log
         ) as stage:
             ready = stage.wait_until_live(began, START_SECONDS)
             if ready is None:

@@ -6,6 +6,7 @@ import os
 import random
 import tempfile
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -32,7 +33,7 @@ STOP_SECONDS = 60.0
 LEASE_SECONDS = 2.0
 # A drill should not wait where an operator would.
 HURRIED = {
-    "EVENTSAVER_FLUSH_INTERVAL": "0.2",
+    "EVENTSAVER_FLUSH_INTERVAL": "0.1",
     "EVENTSAVER_RECONNECT_DELAY": "0.1",
     "EVENTSAVER_MAX_RECONNECT_DELAY": "0.5",
     "EVENTSAVER_GAP_THRESHOLD_SECONDS": "0.5",
@@ -51,7 +52,7 @@ class Stage:
     """Everything that a drill needs, as a context manager that leaves nothing behind.
 
     `rate` is in trades a second over all symbols, `events` in order events a second of each
-    account.
+    account. What capture logs goes to the end of `log`.
     """
 
     def __init__(
@@ -62,11 +63,12 @@ class Stage:
         seed: int,
         rate: float,
         events: float,
+        log: Path | None = None,
     ) -> None:
         self.accounts, self.stop = accounts, stop
         self.before = Watermark()
         self._market = ("--symbols", ",".join(SYMBOLS), "--seed", str(seed), "--rate", str(rate))
-        self._events = events
+        self._events, self._log = events, log
         self._seed = seed
         self._exits = ExitStack()
         # Faults that were switched on, and how often each had fired before.
@@ -78,6 +80,7 @@ class Stage:
         enter = self._exits.enter_context
         try:
             self.folder = Path(enter(tempfile.TemporaryDirectory(prefix="gridbot-drill-")))
+            self.log = self._log or self.folder / "capture.log"
             self.sandbox = enter(
                 SandboxProcess(*self._market, accounts=self.accounts, rate=self._events)
             )
@@ -123,7 +126,7 @@ class Stage:
         """One more capture process."""
         names = [part for account in self.accounts for part in ("--account", account.name)]
         return self._exits.enter_context(
-            CaptureProcess(self._environment | environment, self.folder, *names, *arguments)
+            CaptureProcess(self._environment | environment, self.log, *names, *arguments)
         )
 
     def start(self, **environment: str) -> None:
@@ -156,12 +159,12 @@ class Stage:
 
         None when that took too long. Raises Misbehaved when capture has ended.
         """
-        deadline = datetime.now(UTC).timestamp() + seconds
+        deadline = time.monotonic() + seconds
         while not self._is_live(since):
             if not self.capture.is_alive:
                 code = self.capture.wait(0)
                 raise Misbehaved(f"capture ended, exit code {code}: {self.capture.last_words()}")
-            if datetime.now(UTC).timestamp() > deadline:
+            if time.monotonic() > deadline:
                 return None
             # Not the event of the drill's own stop: what was begun is brought to its end.
             threading.Event().wait(POLL_SECONDS)
@@ -199,6 +202,12 @@ class Stage:
         self._wanted.setdefault(name, self.sandbox.fired().get(name, 0))
         self.sandbox.switch_on(name, **values)
 
+    def await_fired(self, seconds: float) -> None:
+        """Give the faults that are on an occasion to fire, for so many seconds at most."""
+        deadline = time.monotonic() + seconds
+        while not self._have_fired() and time.monotonic() < deadline and not self.stop.is_set():
+            self.hold(POLL_SECONDS)
+
     def account(self, draw: random.Random) -> str:
         """One of the accounts."""
         return draw.choice(self.accounts).name
@@ -207,8 +216,9 @@ class Stage:
         """End every fault; whether all that were wanted of the sandbox have fired."""
         self.sandbox.switch_off()
         self.wires.clear()
-        wanted, self._wanted = self._wanted, {}
-        if not wanted:
-            return True
-        now = self.sandbox.fired()
-        return all(now.get(name, 0) > before for name, before in wanted.items())
+        fired, self._wanted = self._have_fired(), {}
+        return fired
+
+    def _have_fired(self) -> bool:
+        fired = self.sandbox.fired() if self._wanted else {}
+        return all(fired.get(name, 0) > before for name, before in self._wanted.items())

@@ -48,13 +48,13 @@ def cut_handshake(stage: Stage, draw: random.Random) -> str:
 
 @scenario(
     "F01",
-    how="connections end, and new ones are refused for 0.05 to 1.5 s",
+    how="connections end, and new ones are refused for 0.05 to 1 s",
     expects=DECLARED,
     quick=True,
 )
 def refuse(stage: Stage, draw: random.Random) -> str:
     """Refuse what comes."""
-    seconds = draw.choice((0.05, draw.uniform(0.1, 1.5)))
+    seconds = draw.choice((0.05, draw.uniform(0.1, 1.0)))
     stage.wires.streams.down()
     stage.hold(seconds)
     return f"refused for {seconds:.2f} s"
@@ -110,7 +110,7 @@ def drop_beyond_reach(stage: Stage, draw: random.Random) -> str:
 )
 def freeze(stage: Stage, draw: random.Random) -> str:
     """Freeze what is open."""
-    seconds = draw.uniform(0.3, 2.0)
+    seconds = draw.uniform(0.2, 1.2)
     stage.fault("freeze", seconds=seconds)
     stage.hold(seconds)
     return f"frozen for {seconds:.2f} s"

@@ -7,6 +7,9 @@ import random
 from marketdata.drill.scenarios.table import scenario
 from marketdata.drill.stage import SYMBOLS, Stage
 
+# Within it every kind of frame comes.
+OCCASION_SECONDS = 5.0
+
 
 @scenario(
     "F08",
@@ -63,7 +66,7 @@ def bad_number(stage: Stage, draw: random.Random) -> str:
     # A ticker whose figure cannot be read is unknown until the exchange says that figure again.
     topic = draw.choice(("publicTrade", "execution", "order", "position", "wallet"))
     stage.fault("bad_number", topic=topic, count=draw.randint(1, 20))
-    return _for_a_while(stage, draw)
+    return f"{topic} {_for_a_while(stage, draw, least=0.5)}"
 
 
 @scenario(
@@ -102,7 +105,8 @@ def burst(stage: Stage, draw: random.Random) -> str:
     return f"{trades} trades at once"
 
 
-def _for_a_while(stage: Stage, draw: random.Random, *, least: float = 0.2) -> str:
-    seconds = draw.uniform(least, least + 1.0)
+def _for_a_while(stage: Stage, draw: random.Random, *, least: float = 0.1) -> str:
+    seconds = draw.uniform(least, least + 0.6)
     stage.hold(seconds)
+    stage.await_fired(OCCASION_SECONDS)
     return f"for {seconds:.2f} s"

@@ -6,6 +6,7 @@ import json
 import secrets
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
+from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -72,6 +73,9 @@ class Command(BaseCommand):
         parser.add_argument(
             "--database", default="", metavar="sqlite|URL", help="instead of DATABASE_URL"
         )
+        parser.add_argument(
+            "--log", type=Path, metavar="FILE", help="keep what capture logs, at the end of a file"
+        )
         parser.add_argument("--list", action="store_true", help="say what can be injected, and end")
         parser.add_argument(
             "--sabotage", choices=sorted(WAYS), help="spoil the database before the verdict"
@@ -105,6 +109,7 @@ class Command(BaseCommand):
                 pauses=(options["seconds_between"] / 10, options["seconds_between"]),
                 rate=options["rate"],
                 patience=options["patience"],
+                log=options["log"],
                 sabotage=WAYS[options["sabotage"]] if options["sabotage"] else None,
             )
             with stop_on_signals() as stop:

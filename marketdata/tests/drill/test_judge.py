@@ -1,0 +1,359 @@
+"""The judge of a drill sees all that is wrong, and forgives what is declared and nothing else."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from itertools import count
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from accounts.tests.factories import BybitAccountFactory, UserFactory
+from marketdata.demo.ledger import Feed
+from marketdata.demo.tables import TABLES, Values
+from marketdata.demo.verdict import Watermark
+from marketdata.drill.judge import Judge
+from marketdata.drill.result import DrillVerdict, Fault, Window
+from marketdata.drill.sabotage import WAYS
+from marketdata.drill.truth import Truth
+from marketdata.models import CaptureGap, CoverageInterval, PublicTrade, QuarantinedMessage
+from marketdata.tests.test_normalizer import payload
+from strategies.tests.factories import RunFactory
+
+pytestmark = pytest.mark.django_db
+
+OWNER = "alice/main"
+PUBLIC = ("publicTrade.BTCUSDT", "tickers.BTCUSDT")
+PRIVATE = ("execution", "order", "position", "wallet")
+
+
+class Scene:
+    """An exchange that makes rows, a database that stores them, and a fault at ten seconds."""
+
+    def __init__(self) -> None:
+        self.before = Watermark()
+        self.start = timezone.now().replace(microsecond=0) - timedelta(minutes=5)
+        self.account = BybitAccountFactory.create(
+            account_name="main", user=UserFactory.create(username="alice")
+        )
+        self.run = RunFactory.create(account=self.account)
+        self.events: list[dict[str, Any]] = [
+            {"event": "subscribed", "connection": 1, "topic": topic} for topic in PUBLIC
+        ]
+        self.events += [
+            {"event": "subscribed", "connection": 2, "topic": topic, "account": OWNER}
+            for topic in PRIVATE
+        ]
+        self.faults = [Fault("F01", "drop", self.at(10), ended=self.at(11), recovered=self.at(12))]
+        self.committed: list[Any] = []
+        self._digests = count()
+
+    def at(self, seconds: float) -> datetime:
+        return self.start + timedelta(seconds=seconds)
+
+    def ms(self, seconds: float) -> int:
+        return int(self.at(seconds).timestamp() * 1000)
+
+    # --- what the exchange makes ---------------------------------------------------------------
+
+    def trade(self, seconds: float, number: int) -> None:
+        row = {
+            "T": self.ms(seconds), "s": "BTCUSDT", "S": "Buy", "v": "0.003", "p": "60000.1",
+            "i": f"00000000-0000-4000-8000-{number:012d}", "BT": False, "RPI": False,
+            "seq": 1000 + number,
+        }  # fmt: skip
+        self.events.append({"event": "made", "topic": PUBLIC[0], "rows": [row]})
+
+    def ticker(self, seconds: float) -> None:
+        state = {
+            "symbol": "BTCUSDT", "lastPrice": "60000.1", "bid1Price": "60000.1", "bid1Size": "1",
+            "ask1Price": "60000.2", "ask1Size": "2", "nextFundingTime": "1795305600000",
+        }  # fmt: skip
+        self.events.append(
+            {
+                "event": "sent",
+                "connection": 1,
+                "topic": PUBLIC[1],
+                "ts": self.ms(seconds),
+                "state": state,
+            }
+        )
+
+    def private(self, topic: str, seconds: float, **changes: Any) -> None:
+        row = payload(f"ws_private_{topic}")["data"][0]
+        times = {"execTime": str(self.ms(seconds)), "updatedTime": str(self.ms(seconds))}
+        row = row | {name: value for name, value in times.items() if name in row} | changes
+        self.events.append(
+            {
+                "event": "made", "topic": topic, "account": OWNER, "rows": [row],
+                "creationTime": self.ms(seconds),
+            }
+        )  # fmt: skip
+
+    def raw(self, seconds: float, text: str) -> None:
+        self.events.append(
+            {
+                "event": "raw",
+                "connection": 1,
+                "topic": PUBLIC[0],
+                "ms": self.ms(seconds),
+                "text": text,
+            }
+        )
+
+    def ordinary(self) -> None:
+        """A little of everything, before, during and after the fault."""
+        for number in range(16):
+            self.trade(number, number)
+            self.ticker(number)
+        for seconds in (2, 14):
+            self.private("execution", seconds, execId=f"e{seconds}")
+            self.private("order", seconds, orderId=f"o{seconds}")
+            self.private("position", seconds)
+            self.private("wallet", seconds)
+
+    # --- what the database holds ---------------------------------------------------------------
+
+    def store_all(self) -> Truth:
+        truth = Truth.read(self.events)
+        for feed, rows in truth.rows.items():
+            for states in rows.values():
+                self.store(feed, states[-1])
+        return truth
+
+    def store(self, feed: Feed, values: Values) -> None:
+        table = TABLES[feed.topic]
+        whose = {"account": self.account, "raw_json": {}} if table.is_private else {}
+        columns = {field.name for field in table.model._meta.fields}
+        known = {name: value for name, value in values.items() if value is not None}
+        if "run" in columns:
+            whose["run"] = self.run
+        if "digest" in columns:
+            whose["digest"] = f"{next(self._digests):032x}"
+        table.model._default_manager.create(**known | whose, local_ts=timezone.now())
+
+    def gap(self, start: float, end: float | None, **changes: Any) -> CaptureGap:
+        options: dict[str, Any] = {"stream": "trades", "symbol": "BTCUSDT", "reason": "test"}
+        options |= {"started_at": self.at(start), "ended_at": end and self.at(end)}
+        gap: CaptureGap = CaptureGap.objects.create(**options | changes)
+        return gap
+
+    def lose(self, *numbers: int) -> None:
+        for number in numbers:
+            PublicTrade.objects.get(sequence=1000 + number).delete()
+
+    def judge(self) -> DrillVerdict:
+        return Judge(
+            Truth.read(self.events), self.faults, self.before,
+            run=Window(self.at(0), self.at(20)), ready=self.at(1), interval_ms=1000,
+            committed=self.committed,
+        ).judge()  # fmt: skip
+
+
+@pytest.fixture
+def scene() -> Scene:
+    """All that the exchange made is stored."""
+    scene = Scene()
+    scene.ordinary()
+    scene.store_all()
+    return scene
+
+
+def figures(verdict: DrillVerdict) -> tuple[int, int, int, int]:
+    return verdict.lost, verdict.declared, verdict.duplicated, verdict.mutated
+
+
+def test_all_that_was_made_and_is_stored_is_green(scene):
+    verdict = scene.judge()
+    assert verdict.problems == []
+    assert verdict.is_green
+    assert verdict.facts == 40
+
+
+RED = {
+    "lose_trade": "lost: publicTrade",
+    "alter_trade": "was made otherwise",
+    "invent_trade": "was never made",
+    "double_trade": "is stored twice",
+    "lose_trade_in_coverage": "vouched for",
+    "lose_execution": "an execution in a gap",
+    "lose_last_state": "its last state",
+    "fill_gap": "lost: publicTrade",
+    "false_gap": "false gap",
+    "quarantine_more": "quarantined: a text",
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_is_spoilt_turns_the_verdict_red(scene, way):
+    truth = Truth.read(scene.events)
+    # The fault lasts to the end, so that no gap but the one without a reason is false.
+    scene.faults[0].recovered = scene.at(20)
+    WAYS[way](truth)
+    verdict = scene.judge()
+    assert not verdict.is_green
+    assert any(RED[way] in problem for problem in verdict.problems), verdict.problems
+
+
+class TestAbsentRows:
+    """A row that is absent is declared by a gap that is not filled, and by nothing else."""
+
+    def test_lost_without_a_gap(self, scene):
+        scene.lose(11)
+        verdict = scene.judge()
+        assert figures(verdict) == (1, 0, 0, 0)
+        assert verdict.by_fault[0]["lost"] == 1
+
+    @pytest.mark.parametrize("state", ["open", "partial", "unfillable"])
+    def test_declared_inside_a_gap_both_ends_included(self, scene, state):
+        scene.lose(10, 11, 12)
+        scene.gap(10, 12, state=state)
+        verdict = scene.judge()
+        assert figures(verdict) == (0, 3, 0, 0)
+        assert verdict.is_green
+        assert (verdict.declared_seconds, verdict.excess) == ([2.0], [1.0])
+
+    def test_a_gap_that_goes_on_declares_what_comes_after_its_start(self, scene):
+        scene.lose(11, 15)
+        scene.gap(10, None)
+        assert figures(scene.judge()) == (0, 2, 0, 0)
+
+    def test_a_filled_gap_declares_nothing(self, scene):
+        scene.lose(11)
+        scene.gap(10, 12, state="filled")
+        assert figures(scene.judge()) == (1, 0, 0, 0)
+
+    def test_the_gap_of_another_stream_declares_nothing(self, scene):
+        scene.lose(11)
+        scene.gap(10, 12, stream="tickers")
+        scene.gap(10, 12, symbol="ETHUSDT")
+        assert figures(scene.judge()) == (1, 0, 0, 0)
+
+    def test_lost_just_outside(self, scene):
+        scene.lose(9, 13)
+        scene.gap(9.5, 12.5)
+        assert figures(scene.judge()) == (2, 0, 0, 0)
+
+    def test_lost_where_an_interval_vouches_whatever_a_gap_says(self, scene):
+        scene.lose(11)
+        scene.gap(10, 12)
+        CoverageInterval.objects.create(
+            stream="trades", symbol="BTCUSDT", started_at=scene.at(11), ended_at=scene.at(11),
+            source="live",
+        )  # fmt: skip
+        assert figures(scene.judge()) == (1, 0, 0, 0)
+
+    def test_what_was_made_before_anybody_asked_may_be_absent_or_stored(self, scene):
+        first = next(event for event in scene.events if event["event"] == "made")
+        early = first | {"rows": [first["rows"][0] | {"i": "early"}]}
+        scene.events.insert(0, early)
+        assert scene.judge().is_green
+        scene.store(Feed("publicTrade", "BTCUSDT"), _values(scene, "early"))
+        assert scene.judge().is_green
+
+    def test_a_ticker_stands_for_those_of_its_interval(self, scene):
+        scene.ticker(20.1)
+        scene.ticker(20.7)
+        assert scene.judge().lost == 1
+        last = list(Truth.read(scene.events).rows[Feed("tickers", "BTCUSDT")].values())[-1]
+        scene.store(Feed("tickers", "BTCUSDT"), last[-1])
+        assert scene.judge().is_green
+
+
+class TestStoredRows:
+    """A stored row has the figures that were made; of one order at one time the state that wins."""
+
+    def test_the_lesser_of_two_states_of_one_time_is_wrong(self, scene):
+        scene.private("order", 2, orderId="o2", cumExecQty="0", orderStatus="New")
+        scene.private("order", 2, orderId="o2", cumExecQty="5", orderStatus="Filled")
+        verdict = scene.judge()
+        assert figures(verdict) == (0, 0, 0, 1)
+        scene.gap(1, 3, stream="orders", symbol="", account=scene.account)
+        scene.faults[0].began = scene.at(2)
+        assert scene.judge().is_green
+
+    @pytest.mark.parametrize(("changes", "mutated"), [({}, 0), ({"size": 77}, 1)])
+    def test_a_snapshot_by_rest_is_a_state_that_was_pushed(self, scene, changes, mutated):
+        rows = Truth.read(scene.events).rows[Feed("position", OWNER)]
+        [values] = list(rows.values())[0]
+        fresh = values | {"exchange_ts": scene.at(8), "mark_price": 1} | changes
+        scene.store(Feed("position", OWNER), fresh)
+        assert figures(scene.judge()) == (0, 0, 0, mutated)
+
+    def test_rows_that_were_committed_before_a_kill_must_be_there(self, scene):
+        last = PublicTrade.objects.latest("pk").pk
+        scene.committed = [(PublicTrade, last, 16)]
+        assert scene.judge().is_green
+        scene.lose(11)
+        scene.gap(10, 12)
+        verdict = scene.judge()
+        assert verdict.lost == 1
+        assert verdict.problems == ["public_trades: 1 committed rows are gone"]
+
+
+class TestGaps:
+    """Each gap has a reason."""
+
+    @pytest.mark.parametrize(
+        ("span", "is_false"),
+        [((3, 5), True), ((13.5, 15), True), ((8, 10), False), ((5, None), False)],
+    )
+    def test_a_gap_that_meets_no_fault_is_false(self, scene, span, is_false):
+        scene.gap(*span, state="filled")
+        assert any("false gap" in problem for problem in scene.judge().problems) is is_false
+
+
+class TestQuarantine:
+    """Quarantine holds what was injected, and nothing else."""
+
+    TEXT = '{"topic":"publicTrade.BTCUSDT","data":[{"i":"x","p":"NaN"}]}'
+
+    def keep(self, text: str, count: int = 1) -> None:
+        now = timezone.now()
+        QuarantinedMessage.objects.create(
+            topic="t", reason="r", raw_text=text, digest=text[:60], count=count,
+            first_seen=now, last_seen=now,
+        )  # fmt: skip
+
+    @pytest.mark.parametrize("kept", [TEXT, '{"p":"NaN","i":"x"}'])
+    def test_what_was_injected_is_there_whole_or_as_a_row(self, scene, kept):
+        scene.raw(3, self.TEXT)
+        assert "quarantined 0 times, sent 1 times" in scene.judge().problems[0]
+        self.keep(kept)
+        assert scene.judge().is_green
+
+    def test_once_for_each_time(self, scene):
+        scene.raw(3, "broken")
+        scene.raw(4, "broken")
+        self.keep("broken")
+        assert "quarantined 1 times, sent 2 times" in scene.judge().problems[0]
+
+    def test_not_more_often(self, scene):
+        scene.raw(3, "broken")
+        self.keep("broken", count=2)
+        assert "quarantined 2 times, sent 1 times" in scene.judge().problems[0]
+
+    def test_what_was_sent_into_an_outage_need_not_be_there(self, scene):
+        scene.raw(11, "broken")
+        scene.gap(10, 12, state="filled")
+        assert scene.judge().is_green
+
+
+def test_the_share_that_is_vouched_for(scene):
+    for stream, whose in (
+        ("trades", {"symbol": "BTCUSDT"}), ("executions", {"account": scene.account})
+    ):  # fmt: skip
+        CoverageInterval.objects.create(
+            stream=stream, started_at=scene.at(-5), ended_at=scene.at(10), source="live", **whose
+        )
+    assert scene.judge().vouched == pytest.approx(2 * 10 / (6 * 20))
+
+
+def test_a_drill_without_rows_proves_nothing():
+    assert not Scene().judge().is_green
+
+
+def _values(scene: Scene, trade_id: str) -> Values:
+    [values] = Truth.read(scene.events).rows[Feed("publicTrade", "BTCUSDT")][trade_id,]
+    return values
