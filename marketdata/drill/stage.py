@@ -24,7 +24,7 @@ from marketdata.demo.verdict import Watermark
 from marketdata.drill.capture_process import CaptureProcess
 from marketdata.drill.wires import Wires
 from marketdata.exits import ExitCode
-from marketdata.models import Order, PublicTrade
+from marketdata.models import Order, PublicTrade, TickerSnapshot
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 POLL_SECONDS = 0.05
@@ -177,7 +177,7 @@ class Stage:
 
     def _is_live(self, since: datetime) -> bool:
         try:
-            heard = [PublicTrade.objects.last_ts(symbol) for symbol in SYMBOLS]
+            heard = [_last_of(symbol) for symbol in SYMBOLS]
             heard += [
                 Order.objects.unscoped()
                 .filter(account__user__username=account.name.partition("/")[0])
@@ -222,3 +222,9 @@ class Stage:
     def _have_fired(self) -> bool:
         fired = self.sandbox.fired() if self._wanted else {}
         return all(fired.get(name, 0) > before for name, before in self._wanted.items())
+
+
+def _last_of(symbol: str) -> datetime | None:
+    """The newest row of a symbol; trades have pauses of seconds, tickers have none."""
+    rows = PublicTrade.objects.last_ts(symbol), TickerSnapshot.objects.last_ts(symbol)
+    return max((last for last in rows if last is not None), default=None)

@@ -276,7 +276,7 @@ class TestStoredRows:
     @pytest.mark.parametrize(("changes", "mutated"), [({}, 0), ({"size": 77}, 1)])
     def test_a_snapshot_by_rest_is_a_state_that_was_pushed(self, scene, changes, mutated):
         rows = Truth.read(scene.events).rows[Feed("position", OWNER)]
-        [values] = list(rows.values())[0]
+        [values] = next(iter(rows.values()))
         fresh = values | {"exchange_ts": scene.at(8), "mark_price": 1} | changes
         scene.store(Feed("position", OWNER), fresh)
         assert figures(scene.judge()) == (0, 0, 0, mutated)
