@@ -127,8 +127,12 @@ class Judge:
         for key, values in stored.items():
             at = values["exchange_ts"]
             if key in made:
-                if values not in self._acceptable(feed, made[key]):
-                    self._blame("mutated", at, f"{_name(feed)} {_words(key)} was made otherwise")
+                states = self._acceptable(feed, made[key])
+                if values not in states:
+                    what = _differences(values, states[-1])
+                    self._blame(
+                        "mutated", at, f"{_name(feed)} {_words(key)} was made otherwise: {what}"
+                    )
             elif snapshots is None or not snapshots.allow(values):
                 self._blame("mutated", at, f"{_name(feed)} {_words(key)} was never made")
 
@@ -272,3 +276,8 @@ def _name(feed: Feed) -> str:
 
 def _words(key: Key) -> str:
     return " ".join(map(str, key))
+
+
+def _differences(stored: Values, made: Values) -> str:
+    differ = [name for name in made if stored[name] != made[name]]
+    return ", ".join(f"{name} {stored[name]} for {made[name]}" for name in differ)
