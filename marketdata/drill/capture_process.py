@@ -24,6 +24,7 @@ class CaptureProcess:
 
     def __init__(self, environment: Mapping[str, str], log: Path, *arguments: str) -> None:
         self._log = log
+        self._out = ""
         with log.open("ab") as file:
             self._process = subprocess.Popen(  # noqa: S603
                 [
@@ -75,14 +76,16 @@ class CaptureProcess:
     def wait(self, seconds: float) -> int | None:
         """Its exit code; None when it has not ended after so many seconds."""
         try:
-            self._out, _ = self._process.communicate(timeout=seconds)
+            self._process.wait(seconds)
         except subprocess.TimeoutExpired:
             return None
+        if self._process.stdout is not None and not self._process.stdout.closed:
+            self._out, _ = self._process.communicate()
         return self._process.returncode
 
     def report(self) -> dict[str, Any]:
         """What it said at its end; empty when it said nothing."""
-        lines = getattr(self, "_out", "").splitlines()
+        lines = self._out.splitlines()
         report: dict[str, Any] = json.loads(lines[-1]) if lines else {}
         return report
 

@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
-from django.db import connection
+from django.db import OperationalError, connection
 
 from marketdata.drill.scenarios.table import scenario
 from marketdata.drill.stage import SYMBOLS, Stage
@@ -28,6 +28,23 @@ def locked() -> Iterator[None]:
             cursor.execute(f"BEGIN; LOCK TABLE {', '.join(LOCKED_TABLES)} IN EXCLUSIVE MODE")
         yield
         cursor.execute("ROLLBACK")
+
+
+def is_free() -> bool:
+    """Whether nobody is in the middle of writing."""
+    with closing(connection.copy()) as other, other.cursor() as cursor:
+        try:
+            if connection.vendor == "sqlite":
+                cursor.execute("PRAGMA busy_timeout = 200")
+                cursor.execute("BEGIN IMMEDIATE")
+            else:
+                cursor.execute("BEGIN; LOCK TABLE capture_lease IN EXCLUSIVE MODE NOWAIT")
+        except OperationalError:
+            return False
+        finally:
+            if connection.vendor != "sqlite" or other.connection.in_transaction:
+                cursor.execute("ROLLBACK")
+    return True
 
 
 @contextmanager

@@ -6,9 +6,9 @@ import random
 import signal
 from datetime import UTC, datetime
 
-from marketdata.drill.scenarios.database import away
+from marketdata.drill.scenarios.database import away, is_free
 from marketdata.drill.scenarios.table import scenario
-from marketdata.drill.stage import LEASE_SECONDS, START_SECONDS, STOP_SECONDS, Misbehaved, Stage
+from marketdata.drill.stage import POLL_SECONDS, START_SECONDS, STOP_SECONDS, Misbehaved, Stage
 from marketdata.exits import ExitCode
 
 SAME_PATH = "the next start takes over; what was committed or on disk is there"
@@ -111,20 +111,27 @@ def paused_leader(stage: Stage, draw: random.Random) -> str:
     spare = stage.launch("--wait")
     if (code := spare.wait(START_SECONDS / 10)) is not None:
         raise Misbehaved(f"a spare did not wait, exit code {code}: {spare.last_words()}")
-    old, stage.capture = stage.capture, spare
+    old = stage.capture
     old.pause()
-    began = datetime.now(UTC)
-    stage.hold(LEASE_SECONDS)
+    while not is_free():
+        # In the middle of a transaction it would hold the database, and nobody could take over.
+        old.resume()
+        stage.hold(POLL_SECONDS)
+        old.pause()
+    stage.capture, began = spare, datetime.now(UTC)
     try:
-        took_over = stage.wait_until_live(began, START_SECONDS)
+        if stage.wait_until_live(began, START_SECONDS) is None:
+            raise Misbehaved("a spare did not take over from a paused leader")
+    except Misbehaved:
+        stage.capture = old
+        spare.kill()
+        raise
     finally:
         old.resume()
     code = old.wait(STOP_SECONDS)
     if code is None:
         old.kill()
         raise Misbehaved("a paused leader went on after another had taken over")
-    if took_over is None:
-        raise Misbehaved("a spare did not take over from a paused leader")
     return f"the old one ended with exit code {code}"
 
 
