@@ -8,40 +8,22 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from django.conf import settings
-from django.core.exceptions import ImproperlyConfigured
 from django.db import connection, connections
 
-from gridbot_site.databases import database_from_environment
-from marketdata.exits import ConfigurationError
-
-# What manage.py puts where no other database is named.
+# What manage.py names where the process environment names no database.
 PLACEHOLDER = "drill.sqlite3"
-DEFAULT = "default"
 
 
 @contextmanager
-def own_database(wanted: str) -> Iterator[None]:
-    """Have this process use the drill's database; `wanted` is "sqlite", a URL, or nothing.
-
-    Raises ConfigurationError for a URL that cannot be read.
-    """
-    given = connection.settings_dict["NAME"] == str(settings.BASE_DIR / PLACEHOLDER)
+def own_database() -> Iterator[None]:
+    """Have this process use a new file in a temporary folder, unless it was given a database."""
+    named = connection.settings_dict["NAME"]
     with tempfile.TemporaryDirectory(prefix="gridbot-drill-db-") as folder:
-        if wanted == "sqlite" or (given and not wanted):
-            _use(f"sqlite:///{Path(folder) / PLACEHOLDER}")
-        elif wanted:
-            _use(wanted)
+        if named == str(settings.BASE_DIR / PLACEHOLDER):
+            connections.close_all()
+            connection.settings_dict["NAME"] = str(Path(folder) / PLACEHOLDER)
         try:
             yield
         finally:
             connections.close_all()
-
-
-def _use(url: str) -> None:
-    try:
-        config = database_from_environment({"DATABASE_URL": url}, base_dir=settings.BASE_DIR)
-    except ImproperlyConfigured as error:
-        raise ConfigurationError(str(error)) from None
-    connections.close_all()
-    connections.settings[DEFAULT] = connections.configure_settings({DEFAULT: config})[DEFAULT]
-    del connections[DEFAULT]
+            connection.settings_dict["NAME"] = named

@@ -30,6 +30,8 @@ STATE_COLUMNS = {
     "position": (("symbol", "position_idx"), ("side", "size", "entry_price", "leverage")),
     "wallet": (("coin",), ("wallet_balance", "cum_realised_pnl")),
 }
+# What REST does not say of a row that only REST has brought.
+UNSAID = {"execution": ("exec_pnl",)}
 # The exchange's clock and that of the process which injects faults are read at different moments.
 SLACK = timedelta(seconds=1)
 
@@ -73,6 +75,10 @@ class Judge:
             )
             for feed, gaps in self._gaps.items()
         }  # fmt: skip
+        self._outages = {
+            feed: Spans((gap.started_at, gap.ended_at) for gap in gaps)
+            for feed, gaps in self._gaps.items()
+        }
         intervals: dict[Feed, list[CoverageInterval]] = defaultdict(list)
         for interval in CoverageInterval.objects.filter(ended_at__gte=run.start):
             intervals[self._feed(interval)].append(interval)
@@ -128,13 +134,22 @@ class Judge:
             at = values["exchange_ts"]
             if key in made:
                 states = self._acceptable(feed, made[key])
-                if values not in states:
+                if values not in states and not self._is_repaired(feed, key, values, states):
                     what = _differences(values, states[-1])
                     self._blame(
                         "mutated", at, f"{_name(feed)} {_words(key)} was made otherwise: {what}"
                     )
             elif snapshots is None or not snapshots.allow(values):
                 self._blame("mutated", at, f"{_name(feed)} {_words(key)} was never made")
+
+    def _is_repaired(self, feed: Feed, key: Key, values: Values, states: list[Values]) -> bool:
+        """Whether REST brought it, where the stream had a gap or was not yet asked for."""
+        unsaid = dict.fromkeys(UNSAID.get(feed.topic, ()))
+        if not unsaid or values | unsaid != values:
+            return False
+        by_rest = values["exchange_ts"] in self._outages.get(feed, ())
+        same = any(values == state | unsaid for state in states)
+        return same and (by_rest or key in self.truth.early[feed])
 
     def _acceptable(self, feed: Feed, states: list[Values]) -> list[Values]:
         """What may be stored under one key: of an order the state that wins, if it came."""

@@ -71,9 +71,6 @@ class Command(BaseCommand):
             help=f"the longest wait for repairs at the end ({SETTLE_SECONDS:g})",
         )
         parser.add_argument(
-            "--database", default="", metavar="sqlite|URL", help="instead of DATABASE_URL"
-        )
-        parser.add_argument(
             "--log", type=Path, metavar="FILE", help="keep what capture logs, at the end of a file"
         )
         parser.add_argument("--list", action="store_true", help="say what can be injected, and end")
@@ -99,7 +96,7 @@ class Command(BaseCommand):
         # The seed must be known whatever happens: in JSON mode it goes where the log goes.
         says = self.stderr if options["json"] else self.stdout
         says.write(f"{options['faults']} faults of {len(scenarios)} kinds, seed {seed}.")
-        with own_database(options["database"]):
+        with own_database():
             prepare_database()
             drill = Drill(
                 accounts=make_tenants(),

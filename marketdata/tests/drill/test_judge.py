@@ -17,7 +17,13 @@ from marketdata.drill.judge import Judge
 from marketdata.drill.result import DrillVerdict, Fault, Window
 from marketdata.drill.sabotage import WAYS
 from marketdata.drill.truth import Truth
-from marketdata.models import CaptureGap, CoverageInterval, PublicTrade, QuarantinedMessage
+from marketdata.models import (
+    CaptureGap,
+    CoverageInterval,
+    PrivateExecution,
+    PublicTrade,
+    QuarantinedMessage,
+)
 from marketdata.tests.test_normalizer import payload
 from strategies.tests.factories import RunFactory
 
@@ -280,6 +286,18 @@ class TestStoredRows:
         fresh = values | {"exchange_ts": scene.at(8), "mark_price": 1} | changes
         scene.store(Feed("position", OWNER), fresh)
         assert figures(scene.judge()) == (0, 0, 0, mutated)
+
+    def test_what_rest_does_not_say_may_be_empty_in_a_gap_and_nowhere_else(self, scene):
+        rows = PrivateExecution.objects.unscoped().filter(exec_id="e2")
+        rows.update(exec_pnl=None)
+        verdict = scene.judge()
+        assert figures(verdict) == (0, 0, 0, 1)
+        assert "exec_pnl None for 0" in verdict.problems[0]
+        scene.faults[0].began = scene.at(2)
+        scene.gap(1, 3, stream="executions", symbol="", account=scene.account, state="filled")
+        assert scene.judge().is_green
+        rows.update(exec_fee=7)
+        assert figures(scene.judge()) == (0, 0, 0, 1)
 
     def test_rows_that_were_committed_before_a_kill_must_be_there(self, scene):
         last = PublicTrade.objects.latest("pk").pk
