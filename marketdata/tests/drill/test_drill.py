@@ -6,6 +6,7 @@ All tests of this module together inject 60 faults. The seed of one that fails i
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 from typing import Any
@@ -14,6 +15,8 @@ import pytest
 
 from marketdata.drill.scenarios import chosen, in_order
 from marketdata.tests.test_commands import REAL_SETTINGS, TIMEOUT, run, start
+
+logger = logging.getLogger(__name__)
 
 PUBLIC_DROPS = "drop,cut_frame,refuse,drop_within_reach"
 STREAMS = "F08,F09,F16,burst"
@@ -30,8 +33,7 @@ def environment() -> dict[str, str]:
 
 def drill(environment: dict[str, str], *arguments: str) -> tuple[int, dict[str, Any], str]:
     code, out, err = run(environment, "drill", "--json", "--seconds-between", "0.1", *arguments)
-    # For whoever reads a failure.
-    print(err)
+    logger.info("%s", err)
     return code, json.loads(out), err
 
 
