@@ -96,10 +96,11 @@ class GapBook:
                     return
                 gap.started_at = min(gap.started_at, first_at) if gap.is_guess else gap.started_at
                 is_first = first_at >= gap.started_at and (newest is None or first_at > newest)
-                self._end(gap, first_at if is_first else last_at)
+                # What was made before anybody listened may be as much newer than a row that is late.
+                self._end(gap, (first_at if is_first else last_at) + feed.lateness)
             life = self._lives.get(feed)
             if life is None:
-                began = gap.ended_at if gap is not None and gap.ended_at else first_at
+                began = (gap.ended_at if gap is not None else None) or first_at + feed.lateness
                 # The gap has its last millisecond; without one nobody has the first.
                 frontier = first_at - feed.lateness if gap is None else began + TICK
                 life = self._lives[feed] = Life(feed, began + TICK, frontier)

@@ -124,6 +124,19 @@ def test_a_private_gap_begins_a_little_before_the_last_row_for_rows_come_late():
     assert life.frontier == seconds(9) - PRIVATE_LATENESS
 
 
+def test_a_private_gap_ends_a_little_after_the_first_row_which_may_be_a_late_one():
+    book, feed = GapBook(), Feed(Stream.ORDERS, "", uuid4())
+    book.note_rows(feed, seconds(1), seconds(1))
+    book.open([feed], "lost", seconds(0))
+    # Sent after subscribing at 11, though made at 10: what was made at 10.5 went to nobody.
+    book.note_rows(feed, seconds(10), seconds(10))
+    book.note_rows(feed, seconds(11.5), seconds(11.5))
+    [life] = [life for life in book.lives() if not life.is_over]
+    assert life.started_at == seconds(10) + PRIVATE_LATENESS + TICK
+    [gap] = book.unwritten()
+    assert gap.ended_at == seconds(10) + PRIVATE_LATENESS
+
+
 def test_what_is_open_at_the_end_of_capture_ends_there():
     book = GapBook()
     book.open([FEED], "lost", seconds(5))
