@@ -128,7 +128,8 @@ class OrderWriter(RunWriter[OrderRecord]):
     """States of orders. Two states of one millisecond are one row: the one that `beats`.
 
     Never a conflict: the higher executed quantity wins, then a final status over an open one,
-    then the later received.
+    then the later received. One that REST brought first gives way to the same one of the stream,
+    which alone says what was realised.
     """
 
     stream = Stream.ORDERS
@@ -163,7 +164,8 @@ class OrderWriter(RunWriter[OrderRecord]):
             return None
         for identity, stored in present.items():
             row = winners[identity]
-            if self._agrees(row, stored):
+            says_more = stored["closed_pnl"] is None and row.closed_pnl is not None
+            if self._agrees(row, stored) and not says_more:
                 outcome.duplicate += 1
             elif not beats(row, stored):
                 outcome.conflated += 1

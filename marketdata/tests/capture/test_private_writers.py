@@ -244,6 +244,15 @@ class TestOrders:
         row = Order.objects.get()
         assert (row.avg_price, row.raw_json) == (Decimal(59999), {"new": True})
 
+    def test_what_rest_brought_first_gives_way_to_what_the_stream_says(self, orders, account):
+        by_rest = order(0, closed_pnl=None, avg_price=Decimal(0), raw_json={"by": "rest"})
+        store(orders, account, by_rest)
+        store(orders, account, order(0, closed_pnl=Decimal(7)))
+        store(orders, account, by_rest)
+        row = Order.objects.get()
+        assert (row.closed_pnl, row.avg_price) == (Decimal(7), None)
+        assert row.raw_json == {"orderId": "o1"}
+
     def test_two_accounts_may_have_orders_of_one_id(self, orders, account):
         store(orders, account, order(0))
         store(orders, BybitAccountFactory.create(), order(0))
