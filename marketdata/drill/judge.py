@@ -8,7 +8,7 @@ inside a span that a coverage interval vouches for.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,6 +17,7 @@ from marketdata.capture.accounts import full_name
 from marketdata.demo.ledger import Feed
 from marketdata.demo.tables import EPOCH, TABLES, Key, Table, Values
 from marketdata.demo.verdict import TICKERS, Watermark, rank
+from marketdata.drill.by_rest import STATE_COLUMNS, Snapshots, tells
 from marketdata.drill.quarantine import judge_quarantine
 from marketdata.drill.result import DrillVerdict, Fault, Window, windows_of
 from marketdata.drill.spans import Spans
@@ -24,14 +25,6 @@ from marketdata.drill.truth import Truth
 from marketdata.models import CaptureGap, CoverageInterval
 
 EXECUTIONS, ORDERS = "execution", "order"
-SNAPSHOTS = ("position", "wallet")
-# What a fresh snapshot by REST has in common with what was pushed; the rest moves with the market.
-STATE_COLUMNS = {
-    "position": (("symbol", "position_idx"), ("side", "size", "entry_price", "leverage")),
-    "wallet": (("coin",), ("wallet_balance", "cum_realised_pnl")),
-}
-# What REST does not say of a row that only REST has brought.
-UNSAID = {"execution": ("exec_pnl",)}
 # The exchange's clock and that of the process which injects faults are read at different moments.
 SLACK = timedelta(seconds=1)
 
@@ -129,7 +122,7 @@ class Judge:
 
     def _judge_stored(self, feed: Feed, stored: dict[Key, Values]) -> None:
         made = self.truth.rows[feed]
-        snapshots = _Snapshots(feed, made) if feed.topic in SNAPSHOTS else None
+        snapshots = Snapshots(feed, made) if feed.topic in STATE_COLUMNS else None
         for key, values in stored.items():
             at = values["exchange_ts"]
             if key in made:
@@ -143,13 +136,12 @@ class Judge:
                 self._blame("mutated", at, f"{_name(feed)} {_words(key)} was never made")
 
     def _is_repaired(self, feed: Feed, key: Key, values: Values, states: list[Values]) -> bool:
-        """Whether REST brought it, where the stream had a gap or was not yet asked for."""
-        unsaid = dict.fromkeys(UNSAID.get(feed.topic, ()))
-        if not unsaid or values | unsaid != values:
-            return False
-        by_rest = values["exchange_ts"] in self._outages.get(feed, ())
-        same = any(values == state | unsaid for state in states)
-        return same and (by_rest or key in self.truth.early[feed])
+        """Whether it is as REST tells it, and REST may have brought it before the stream did."""
+        return (
+            values["exchange_ts"] in self._outages.get(feed, ())
+            or key in self.truth.early[feed]
+            or key not in self.truth.sent[feed]
+        ) and any(tells(feed, values, state) for state in states)
 
     def _acceptable(self, feed: Feed, states: list[Values]) -> list[Values]:
         """What may be stored under one key: of an order the state that wins, if it came."""
@@ -174,15 +166,14 @@ class Judge:
             self._judge_last_states(feed, required, stored)
 
     def _judge_missing(self, feed: Feed, key: Key, at: datetime) -> None:
-        declared = at in self._declared.get(feed, ())
-        if at in self._vouched.get(feed, ()):
-            self._blame("lost", at, f"{_name(feed)} {_words(key)} at {at:%T.%f}, vouched for")
-        elif not declared:
-            self._blame("lost", at, f"{_name(feed)} {_words(key)} at {at:%T.%f}")
+        what = f"{_name(feed)} {_words(key)} at {at:%T.%f}"
+        if vouched := self._vouched.get(feed, Spans(())).around(at):
+            start, end = vouched
+            self._blame("lost", at, f"{what}, vouched for from {start:%T.%f} to {end:%T.%f}")
+        elif at not in self._declared.get(feed, ()):
+            self._blame("lost", at, what)
         elif feed.topic == EXECUTIONS:
-            self._blame(
-                "lost", at, f"{_name(feed)} {_words(key)} at {at:%T.%f}, an execution in a gap"
-            )
+            self._blame("lost", at, f"{what}, an execution in a gap")
         else:
             self._blame("declared", at)
 
@@ -250,39 +241,6 @@ class Judge:
     def _feed(self, span: Any) -> Feed:
         topic = next(name for name, table in TABLES.items() if table.stream == span.stream)
         return Feed(topic, self._names[span.account_id] if span.account_id else span.symbol)
-
-
-class _Snapshots:
-    """Positions or balances as they stood: what REST may say of a moment."""
-
-    def __init__(self, feed: Feed, made: dict[Key, list[Values]]) -> None:
-        self._identity, self._state = STATE_COLUMNS[feed.topic]
-        self._known: dict[Any, list[tuple[datetime, Any]]] = defaultdict(list)
-        for states in made.values():
-            for values in states:
-                entry = values["exchange_ts"], self._of(self._state, values)
-                self._known[self._of(self._identity, values)].append(entry)
-
-    def allow(self, values: Values) -> bool:
-        """Whether this was the state at about that time: since the last push, or one beside it."""
-        return self._of(self._state, values) in self._around(values)
-
-    def _around(self, values: Values) -> Iterator[Any]:
-        at, before = values["exchange_ts"], None
-        for when, state in sorted(self._known[self._of(self._identity, values)], key=_when):
-            if when < at - SLACK:
-                before = state
-            elif when <= at + SLACK:
-                yield state
-        yield before
-
-    @staticmethod
-    def _of(columns: tuple[str, ...], values: Values) -> Any:
-        return tuple(values[name] for name in columns)
-
-
-def _when(entry: tuple[datetime, Any]) -> datetime:
-    return entry[0]
 
 
 def _name(feed: Feed) -> str:

@@ -23,8 +23,14 @@ class Spans:
                 self._ends.append(end)
 
     def __contains__(self, at: datetime) -> bool:
+        return self.around(at) is not None
+
+    def around(self, at: datetime) -> tuple[datetime, datetime] | None:
+        """The span that holds a moment."""
         index = bisect_right(self._starts, at) - 1
-        return index >= 0 and at <= self._ends[index]
+        if index < 0 or at > self._ends[index]:
+            return None
+        return self._starts[index], self._ends[index]
 
     def seconds_within(self, start: datetime, end: datetime) -> float:
         """How much of a window they fill, in seconds."""

@@ -31,6 +31,8 @@ class Truth:
     rows: dict[Feed, dict[Key, list[Values]]] = field(default_factory=lambda: defaultdict(dict))
     # Made before anybody had asked for the feed.
     early: dict[Feed, set[Key]] = field(default_factory=lambda: defaultdict(set))
+    # What a connection was ever sent: the rest can have come by REST alone.
+    sent: dict[Feed, set[Key]] = field(default_factory=lambda: defaultdict(set))
     raws: list[Raw] = field(default_factory=list)
 
     @classmethod
@@ -58,6 +60,8 @@ class Truth:
     def _add(self, feed: Feed, event: dict[str, Any], *, heard: bool) -> None:
         rows = self.rows[feed]
         for key, values in rows_of(feed, event):
+            if event["event"] == "sent":
+                self.sent[feed].add(key)
             states = rows.get(key)
             if states is None:
                 rows[key] = [values]

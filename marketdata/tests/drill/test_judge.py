@@ -90,12 +90,9 @@ class Scene:
         row = payload(f"ws_private_{topic}")["data"][0]
         times = {"execTime": str(self.ms(seconds)), "updatedTime": str(self.ms(seconds))}
         row = row | {name: value for name, value in times.items() if name in row} | changes
-        self.events.append(
-            {
-                "event": "made", "topic": topic, "account": OWNER, "rows": [row],
-                "creationTime": self.ms(seconds),
-            }
-        )  # fmt: skip
+        made = {"topic": topic, "account": OWNER, "rows": [row], "creationTime": self.ms(seconds)}
+        self.events.append({"event": "made", **made})
+        self.events.append({"event": "sent", "connection": 2, **made})
 
     def raw(self, seconds: float, text: str) -> None:
         self.events.append(
@@ -298,6 +295,15 @@ class TestStoredRows:
         assert scene.judge().is_green
         rows.update(exec_fee=7)
         assert figures(scene.judge()) == (0, 0, 0, 1)
+
+    def test_what_the_stream_was_never_sent_may_be_as_rest_tells_it(self, scene):
+        PrivateExecution.objects.unscoped().update(exec_pnl=None)
+        scene.events = [
+            event
+            for event in scene.events
+            if "creationTime" not in event or event["event"] == "made"
+        ]
+        assert scene.judge().is_green
 
     def test_rows_that_were_committed_before_a_kill_must_be_there(self, scene):
         last = PublicTrade.objects.latest("pk").pk
