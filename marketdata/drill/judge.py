@@ -8,7 +8,7 @@ inside a span that a coverage interval vouches for.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -21,6 +21,7 @@ from marketdata.drill.by_rest import STATE_COLUMNS, Snapshots, tells
 from marketdata.drill.quarantine import judge_quarantine
 from marketdata.drill.result import DrillVerdict, Fault, Window, windows_of
 from marketdata.drill.spans import Spans
+from marketdata.drill.spooled import Spooled
 from marketdata.drill.truth import Truth
 from marketdata.models import CaptureGap, CoverageInterval
 
@@ -34,7 +35,7 @@ class Judge:
 
     `run` is from the start of the first capture to the end of the last, `ready` when the first
     was at work, `interval_ms` that of ticker states. `committed` are tables with a primary key
-    and how many rows there were up to it when capture was killed.
+    and how many rows there were up to it when capture was killed, `spooled` what was on disk then.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Judge:
         ready: datetime,
         interval_ms: int,
         committed: Sequence[tuple[Any, int, int]] = (),
+        spooled: Iterable[Spooled] = (),
     ) -> None:
         self.truth, self.faults, self.before = truth, faults, before
         self.run, self.interval_ms, self.committed = run, interval_ms, committed
@@ -58,6 +60,10 @@ class Judge:
             Window(run.start - SLACK, ready + SLACK),
             Window(run.end - SLACK, run.end + SLACK),
         ]
+        self._spooled: dict[Feed, set[Key]] = defaultdict(set)
+        for row in spooled:
+            subject = self._names[row.account_id] if row.account_id else row.symbol
+            self._spooled[Feed(row.topic, subject)].add(row.key)
         self._gaps: dict[Feed, list[CaptureGap]] = defaultdict(list)
         for gap in before.rows(CaptureGap):
             self._gaps[self._feed(gap)].append(gap)
@@ -89,6 +95,7 @@ class Judge:
             for feed in sorted(feeds):
                 self._judge_stored(feed, stored.get(feed, {}))
                 self._judge_absent(feed, stored.get(feed, {}))
+                self._judge_spooled(feed, stored.get(feed, {}))
         for feed, gaps in self._gaps.items():
             self._judge_gaps(feed, gaps)
         outages = [(gap.started_at, gap.ended_at) for gaps in self._gaps.values() for gap in gaps]
@@ -198,6 +205,16 @@ class Judge:
             if key not in stored and at in self._declared.get(feed, ()):
                 self._blame(
                     "lost", at, f"{_name(feed)} {order}: its last state, at {at:%T.%f}, in a gap"
+                )
+
+    def _judge_spooled(self, feed: Feed, stored: dict[Key, Values]) -> None:
+        """What was on disk when capture was killed is stored, or made room and is declared."""
+        for key in self._spooled[feed] - stored.keys():
+            states = self.truth.rows[feed].get(key)
+            at = states[0]["exchange_ts"] if states else self.run.start
+            if TABLES[feed.topic].is_private or at not in self._declared.get(feed, ()):
+                self._blame(
+                    "lost", at, f"{_name(feed)} {_words(key)} at {at:%T.%f}, from the spool"
                 )
 
     def _judge_committed(self) -> None:

@@ -107,7 +107,7 @@ class Drill:
             run = Window(began, datetime.now(UTC))
             return Judge(
                 truth, self.faults, stage.before, run=run, ready=ready,
-                interval_ms=TICKER_INTERVAL_MS, committed=stage.committed,
+                interval_ms=TICKER_INTERVAL_MS, committed=stage.committed, spooled=stage.spooled,
             ).judge()  # fmt: skip
 
         deadline = time.monotonic() + self.patience

@@ -22,6 +22,7 @@ from marketdata.demo.sandbox_process import SandboxProcess
 from marketdata.demo.tables import TABLES
 from marketdata.demo.verdict import Watermark
 from marketdata.drill.capture_process import CaptureProcess
+from marketdata.drill.spooled import Spooled, spooled_rows
 from marketdata.drill.wires import Wires
 from marketdata.exits import ExitCode
 from marketdata.models import Order, PublicTrade, TickerSnapshot
@@ -75,6 +76,7 @@ class Stage:
         self._wanted: dict[str, int] = {}
         # Of each kill, how many rows were committed up to which primary key.
         self.committed: list[tuple[type, int, int]] = []
+        self.spooled: set[Spooled] = set()
 
     def __enter__(self) -> Self:
         enter = self._exits.enter_context
@@ -134,8 +136,9 @@ class Stage:
         self.capture = self.launch(**environment)
 
     def kill(self) -> None:
-        """Kill the capture and note what it had committed."""
+        """Kill the capture and note what it had committed, or brought to the spool."""
         self.capture.kill()
+        self.spooled.update(spooled_rows(self.folder))
         for table in TABLES.values():
             rows = self.before.rows(table.model)
             last = rows.order_by("-pk").values_list("pk", flat=True).first()

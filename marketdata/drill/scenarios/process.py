@@ -33,7 +33,7 @@ def kill_without_database(stage: Stage, draw: random.Random) -> str:
     seconds = draw.uniform(0.5, 4.0)
     with away(stage):
         stage.hold(seconds)
-        stage.capture.kill()
+        stage.kill()
     stage.start()
     return f"killed after {seconds:.2f} s without a database"
 

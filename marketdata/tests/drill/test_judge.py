@@ -5,17 +5,21 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.utils import timezone
 
 from accounts.tests.factories import BybitAccountFactory, UserFactory
+from marketdata.capture.spool import Spool
+from marketdata.capture.tally import StreamKey
 from marketdata.demo.ledger import Feed
 from marketdata.demo.tables import TABLES, Values
 from marketdata.demo.verdict import Watermark
 from marketdata.drill.judge import Judge
 from marketdata.drill.result import DrillVerdict, Fault, Window
 from marketdata.drill.sabotage import WAYS
+from marketdata.drill.spooled import Spooled, spooled_rows
 from marketdata.drill.truth import Truth
 from marketdata.models import (
     CaptureGap,
@@ -23,7 +27,9 @@ from marketdata.models import (
     PrivateExecution,
     PublicTrade,
     QuarantinedMessage,
+    Stream,
 )
+from marketdata.tests.records import execution, trade
 from marketdata.tests.test_normalizer import payload
 from strategies.tests.factories import RunFactory
 
@@ -53,6 +59,7 @@ class Scene:
         ]
         self.faults = [Fault("F01", "drop", self.at(10), ended=self.at(11), recovered=self.at(12))]
         self.committed: list[Any] = []
+        self.spooled: list[Spooled] = []
         self._digests = count()
 
     def at(self, seconds: float) -> datetime:
@@ -150,7 +157,7 @@ class Scene:
         return Judge(
             Truth.read(self.events), self.faults, self.before,
             run=Window(self.at(0), self.at(20)), ready=self.at(1), interval_ms=1000,
-            committed=self.committed,
+            committed=self.committed, spooled=self.spooled,
         ).judge()  # fmt: skip
 
 
@@ -314,6 +321,35 @@ class TestStoredRows:
         verdict = scene.judge()
         assert verdict.lost == 1
         assert verdict.problems == ["public_trades: 1 committed rows are gone"]
+
+    @pytest.mark.parametrize(("gap", "lost"), [(False, 2), (True, 0)])
+    def test_rows_that_were_in_the_spool_at_a_kill_are_stored_or_made_room(self, scene, gap, lost):
+        trade = PublicTrade.objects.get(sequence=1011)
+        scene.spooled = [Spooled("publicTrade", "BTCUSDT", None, (trade.trade_id,))]
+        assert scene.judge().is_green
+        scene.lose(11)
+        if gap:
+            scene.gap(10, 12)
+        verdict = scene.judge()
+        assert verdict.lost == lost
+        assert any("from the spool" in problem for problem in verdict.problems) is not gap
+
+    def test_rows_of_accounts_never_leave_the_spool_but_for_the_database(self, scene):
+        scene.spooled = [Spooled("wallet", "", scene.account.pk, ("gone",))]
+        assert "from the spool" in scene.judge().problems[0]
+
+
+def test_the_rows_in_a_spool_are_read_from_its_files(tmp_path):
+    spool = Spool(tmp_path)
+    spool.open("drill", "sandbox")
+    account_id = uuid4()
+    spool.log(Stream.TRADES).append(StreamKey(Stream.TRADES), [trade(1), trade(2)])
+    spool.log(Stream.EXECUTIONS).append(StreamKey(Stream.EXECUTIONS, account_id), [execution(3)])
+    assert set(spooled_rows(tmp_path)) == {
+        Spooled("publicTrade", "BTCUSDT", None, (trade(1).trade_id,)),
+        Spooled("publicTrade", "BTCUSDT", None, (trade(2).trade_id,)),
+        Spooled("execution", "", account_id, ("BTCUSDT", "e3", "o1")),
+    }
 
 
 class TestGaps:
