@@ -121,6 +121,11 @@ class Proxy:
     # --- one connection ----------------------------------------------------------------------
 
     async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # Streams of Python 3.11 report a handler that is cancelled as an error.
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._carry(reader, writer)
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.counts["connections"] += 1
         link = Link([writer], asyncio.current_task())
         self._links.add(link)
