@@ -188,7 +188,9 @@ def test_a_database_of_another_environment_is_refused(sandbox, migrated):
     assert "This database holds sandbox data" in err
 
 
-@pytest.mark.parametrize("command", ["capture", "coverage", "demo", "sandbox", "reconcile"])
+@pytest.mark.parametrize(
+    "command", ["capture", "coverage", "demo", "drill", "sandbox", "reconcile"]
+)
 def test_help_teaches_with_an_example(environment, command):
     code, out, _ = run(environment, command, "--help")
     assert code == 0
