@@ -42,8 +42,8 @@ class Collector:
 
     def __init__(self, books: Books, routes: dict[str, Route], account_id: UUID | None = None):
         self.heard_at: dict[StreamKey, datetime] = {}
-        # The newest row of this connection, by the exchange's clock.
-        self.newest: datetime | None = None
+        # The newest row of each feed on this connection, by the exchange's clock.
+        self._newest: dict[Feed, datetime] = {}
         self._books = books
         self._routes = routes
         self._no_stream = StreamKey(UNKNOWN, account_id)
@@ -59,9 +59,18 @@ class Collector:
         """The streams that this connection feeds."""
         return list(self.topics.values())
 
+    @property
+    def newest(self) -> datetime | None:
+        """How far the connection has come, by the exchange's clock: two of its feeds say so.
+
+        One alone is not believed: a single row with a wrong time would answer for all feeds.
+        """
+        times = sorted(self._newest.values())
+        return times[-2] if len(times) > 1 else None
+
     def on_connecting(self) -> None:
         """A new connection begins."""
-        self.newest = None
+        self._newest = {}
 
     def on_message(self, message: dict[str, Any], text: str, received_at: datetime) -> None:
         """Take a frame with a topic."""
@@ -104,7 +113,7 @@ class Collector:
             feed = Feed(key.stream, symbol, key.account_id)
             newest = max(times)
             self._books.gaps.note_rows(feed, min(times), newest)
-            self.newest = max(newest, self.newest or newest)
+            self._newest[feed] = max(newest, self._newest.get(feed, newest))
 
 
 class PublicCollector(Collector):

@@ -284,14 +284,18 @@ class GapBook:
         """Write one gap; its primary key, None when its account is gone."""
         evidence = {"outages": outages}
         if gap.pk is not None:
-            # A row that is gone went with its account: nobody asks for it any more.
-            CaptureGap.objects.filter(pk=gap.pk).update(
+            row = CaptureGap.objects.filter(pk=gap.pk)
+            going_on = row.filter(ended_at=None, state=CaptureGap.State.OPEN)
+            written = going_on.update(
                 started_at=started_at,
                 ended_at=ended_at,
                 evidence=evidence,
                 updated_at=timezone.now(),
             )
-            return gap.pk
+            # A row that is gone went with its account: nobody asks for it any more. One that
+            # another capture has ended meanwhile is its word, and ours is another row.
+            if written or not row.exists():
+                return gap.pk
         if gap.feed.account_id is not None and not _exists(gap.feed.account_id):
             return None
         return CaptureGap.objects.create(

@@ -45,6 +45,7 @@ logger = logging.getLogger(__name__)
 # Topics of one connection may be 21,000 characters long in all (V5 docs, "Connect").
 SYMBOLS_PER_CONNECTION = 100
 NOT_RUNNING = "capture was not running"
+LEFT = "the account was not captured"
 DIED_BEFORE = "capture died before it had vouched for this"
 
 
@@ -316,7 +317,10 @@ class PrivatePart(Part):
             self.repairs.drop(account_id)
         self._noted.pop(account_id, None)
         self.collectors.remove(collector)
-        self.books.gaps.end(datetime.now(UTC), collector.feeds)
+        now = datetime.now(UTC)
+        # What lived until now lives no longer: another connection will know nothing of between.
+        self.books.gaps.open(collector.feeds, LEFT, now)
+        self.books.gaps.end(now, collector.feeds)
         with self.books.fenced():
             runs.close_observing_run(account_id)
         logger.info("account %s: no longer captured as it was", context.name)

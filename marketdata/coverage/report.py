@@ -97,11 +97,20 @@ def report_on(feed: Feed, subject: str, since: datetime | None, until: datetime 
     rows = intervals_of(feed, asked)
     pieces = [(row.source, clipped([Span(row.started_at, row.ended_at)], asked))
               for row in rows if row.ended_at is not None]  # fmt: skip
-    report = FeedReport(feed, subject, asked, union(span for _, spans in pieces for span in spans))
+    vouched = union(span for _, spans in pieces for span in spans)
+    # A row that was found missing within an interval is a gap, whatever the interval says.
+    report = FeedReport(feed, subject, asked, minus(vouched, _unfilled(feed, asked, now)))
     for source, spans in pieces:
         report.by_source[source] = report.by_source.get(source, 0.0) + _length(spans)
     report.holes = list(_holes(feed, asked, report.covered, now))
     return report
+
+
+def _unfilled(feed: Feed, asked: Span, now: datetime) -> list[Span]:
+    return union(
+        Span(gap.started_at, gap.ended_at or max(now, gap.started_at))
+        for gap in gaps_of(feed, asked)
+    )
 
 
 def _holes(feed: Feed, asked: Span, covered: list[Span], now: datetime) -> Iterator[Hole]:

@@ -8,6 +8,7 @@ from uuid import uuid4
 import pytest
 from django.db import OperationalError
 
+from marketdata.capture.books_file import BooksFile
 from marketdata.capture.feeds import BEAT_MARGIN, PRIVATE_LATENESS, TICK
 from marketdata.capture.gaps import Feed, GapBook
 from marketdata.models import CaptureGap, Stream
@@ -155,3 +156,19 @@ def test_a_database_error_forgets_nothing(monkeypatch):
     book.note_rows(FEED, seconds(9), seconds(9))
     book.persist()
     assert CaptureGap.objects.get().ended_at == seconds(9)
+
+
+def test_a_gap_that_another_capture_has_ended_stays_as_it_ended_it(tmp_path):
+    """A leader that was paused keeps its word on disk; the next one must not write it over."""
+    paused, second, third = GapBook(), GapBook(), GapBook()
+    paused.open([FEED], "lost", seconds(5))
+    paused.persist()
+    second.resume([FEED])
+    second.end(seconds(10), [FEED])
+    second.persist()
+    paused.end(seconds(600))
+    BooksFile(tmp_path).save(paused.unwritten(), [])
+    third.take_over(BooksFile(tmp_path).read()[0])
+    third.persist()
+    ends = CaptureGap.objects.order_by("pk").values_list("ended_at", flat=True)
+    assert list(ends) == [seconds(10), seconds(600)]

@@ -187,6 +187,21 @@ def test_what_is_switched_off_is_no_longer_captured(exchange, serving, tenants, 
     assert report.exit_code == ExitCode.OK
 
 
+def test_a_time_without_capture_is_a_gap_though_nothing_was_stored_before(
+    exchange, serving, tenants
+):
+    with serving(flush_interval=60.0, batch_size=10_000) as running:
+        exchange.script("bob/main", 2)
+        exchange.drain()
+        BybitAccount.objects.filter(pk=tenants["bob"].pk).update(status="disabled")
+        until(running, lambda: tenants["bob"].pk not in running.service.private._serving)
+        running.finish()
+    left = CaptureGap.objects.filter(account=tenants["bob"], reason="the account was not captured")
+    assert set(left.values_list("stream", flat=True)) == {
+        *("executions", "orders", "positions", "wallet")
+    }
+
+
 def test_an_account_that_is_switched_on_is_captured(exchange, serving, tenants):
     BybitAccount.objects.filter(pk=tenants["bob"].pk).update(status="disabled")
     with serving("alice/main") as running:

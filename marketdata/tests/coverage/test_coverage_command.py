@@ -79,12 +79,12 @@ class TestReport:
         assert told(at(70), at(100) - TICK) == (0.6667, [((at(70), at(80)), "open")])
         assert told(at(0), at(60) - TICK) == (1.0, [])
 
-    def test_what_an_interval_proves_no_gap_row_takes_away(self):
+    def test_what_a_gap_row_says_is_missing_no_interval_proves(self):
         covered(0, 60)
         gap(60, 80, state="partial")
         covered(60, 75, Source.ARCHIVE)
         covered(80, 100)
-        assert told() == (0.95, [((at(75), at(80)), "partial")])
+        assert told() == (0.8, [((at(60), at(80)), "partial")])
 
     def test_what_nobody_speaks_of_is_not_complete(self):
         covered(0, 60)

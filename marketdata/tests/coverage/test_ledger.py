@@ -15,6 +15,7 @@ from marketdata.capture.feeds import Feed
 from marketdata.coverage.frontier import frontiers
 from marketdata.coverage.gap_rows import note_attempt
 from marketdata.coverage.ledger import Source, grow, vouch
+from marketdata.coverage.report import report_on
 from marketdata.coverage.spans import TICK, Span, minus, on_ticks, union
 from marketdata.models import CaptureGap, CoverageInterval
 
@@ -209,3 +210,19 @@ def test_spans_are_sets_of_milliseconds(some, others):
 
 def test_a_span_within_a_millisecond_is_none():
     assert on_ticks(at(0) + timedelta(microseconds=1), at(1) - timedelta(microseconds=1)) is None
+
+
+@pytest.mark.django_db
+def test_a_gap_within_an_interval_is_missing_all_the_same():
+    start = datetime(2026, 1, 2, tzinfo=UTC)
+    second = timedelta(seconds=1)
+    vouch("trades", "BTCUSDT", None, start, start + 60 * second, Source.LIVE)
+    CaptureGap.objects.create(
+        stream="trades", symbol="BTCUSDT", started_at=start + 10 * second,
+        ended_at=start + 11 * second, reason="the stream did not bring 3 rows that REST shows",
+    )  # fmt: skip
+    report = report_on(Feed("trades", "BTCUSDT"), "BTCUSDT", None, None, start + 70 * second)
+    assert report is not None
+    (hole,) = report.holes
+    assert (hole.span.start, hole.span.end) == (start + 10 * second, start + 11 * second)
+    assert report.share < 1

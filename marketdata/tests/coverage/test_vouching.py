@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from django.db import OperationalError
 
-from marketdata.bybit.records import Reject
+from marketdata.bybit.records import Parsed, Reject
 from marketdata.capture import vouching
 from marketdata.capture.books import Books
+from marketdata.capture.collectors import PublicCollector
 from marketdata.capture.feeds import TICK, Feed
 from marketdata.capture.public_writers import TickerWriter, TradeWriter
 from marketdata.capture.tally import UNKNOWN, StreamKey
@@ -251,3 +252,18 @@ def test_marks_do_not_pile_up_while_rows_wait(desk):
     desk.trades.flush()
     desk.look()
     assert covered() == [(at(1) + TICK, at(39) - TICK)]
+
+
+def test_one_feed_alone_does_not_say_how_far_its_connection_has_come(desk):
+    collector = PublicCollector(
+        ["BTCUSDT", "ETHUSDT"], desk.books, desk.trades, desk.tickers, digits=15
+    )
+    assert collector.newest is None
+    times = {}
+    for symbol, n in (("BTCUSDT", 50), ("ETHUSDT", 5)):
+        records = [trade(n, symbol=symbol)]
+        collector._keep(TRADES, Parsed(records, []), desk.trades.write, symbol)
+        times[symbol] = at(n)
+    assert collector.newest == times["ETHUSDT"]
+    collector.on_connecting()
+    assert collector.newest is None
