@@ -75,6 +75,8 @@ class ImportReport:
     only_stored: OnlyStored = field(default_factory=OnlyStored)
     vouched: list[Span] = field(default_factory=list)
     gaps: list[CaptureGap] = field(default_factory=list)
+    # Those of them that are filled now, and to which nobody has added a row.
+    filled_empty: list[CaptureGap] = field(default_factory=list)
     # Minutes in which something is amiss, and whether something is amiss nobody knows when.
     doubtful: set[datetime] = field(default_factory=set)
     is_adrift: bool = False
@@ -84,6 +86,13 @@ class ImportReport:
         """Whether every row of the file went somewhere."""
         settled = self.new + self.known + self.repeated + self.conflicts + self.bad
         return settled == self.archive.rows
+
+    @property
+    def unclaimed(self) -> list[Span]:
+        """What the file does not speak for of its day: before its rows, and after them."""
+        day = self.archive.day
+        ends = Span(day, self.span.start), Span(self.span.end, day + DAY)
+        return [span for span in ends if span.start < span.end]
 
     def gaps_in(self, state: CaptureGap.State) -> int:
         """How many of the gaps in the file's span have this state now."""
@@ -185,6 +194,9 @@ class ArchiveImporter:
                 )
                 if gap is not None:
                     report.gaps.append(gap)
+                    is_filled = gap.state == CaptureGap.State.FILLED
+                    if is_filled and not gap.rows_added and not self._dry_run:
+                        report.filled_empty.append(gap)
 
 
 def _note_only_stored(report: ImportReport, at: datetime) -> None:

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from marketdata.coverage.archive import ImportReport
-from marketdata.coverage.archive_format import Moved
+from marketdata.coverage.archive_format import DAY, Moved
 from marketdata.coverage.gap_rows import Span
 from marketdata.models import CaptureGap
 
@@ -101,9 +101,12 @@ def as_json(report: ImportReport) -> dict[str, Any]:
         **dict(zip([name.replace(" ", "_") for name in COUNTS], _counts(report), strict=True)),
         "only_stored_first": only.first and only.first.isoformat(),
         "only_stored_last": only.last and only.last.isoformat(),
+        "gzip_members": archive.members,
         "span": _iso(report.span),
+        "unclaimed": [_iso(span) for span in report.unclaimed],
         "vouched": [_iso(span) for span in report.vouched],
         "gaps": {str(state): report.gaps_in(state) for state in CaptureGap.State},
+        "filled_without_rows": len(report.filled_empty),
     }
 
 
@@ -117,6 +120,18 @@ def _counts(report: ImportReport) -> tuple[int, ...]:
 def _notes(report: ImportReport) -> Iterator[str]:
     if not report.is_accounted:
         yield "PROBLEM: its rows and what became of them do not add up."
+    if report.archive.members > 1:
+        yield (
+            f"WARNING: it is made of {report.archive.members:,} gzip members, as archives are "
+            "not; whether its last one is missing, nobody can see."
+        )
+    for span in report.unclaimed:
+        yield f"it has no rows and does not vouch for {_clock(report, span)}: it may be cut there."
+    for gap in report.filled_empty:
+        yield (
+            f"WARNING: the gap from {gap.started_at.isoformat()} to "
+            f"{gap.ended_at and gap.ended_at.isoformat()} is filled with 0 rows added."
+        )
     only = report.only_stored
     if only.first and only.last:
         yield (
@@ -129,6 +144,14 @@ def _notes(report: ImportReport) -> Iterator[str]:
         yield "it vouches for nothing: nobody knows when its bad rows were."
     elif report.doubtful:
         yield f"it does not vouch for {len(report.doubtful):,} minutes, in which rows are amiss."
+
+
+def _clock(report: ImportReport, span: Span) -> str:
+    """The times of a span of the file's day, whose end is 24:00."""
+    start, end = (f"{at:%H:%M:%S.%f}"[:-3] for at in (span.start, span.end))
+    if span.end == report.archive.day + DAY:
+        end = "24:00:00.000"
+    return f"{start} to {end} UTC"
 
 
 def _iso(span: Span) -> list[str]:

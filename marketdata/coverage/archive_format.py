@@ -9,9 +9,10 @@ Source: https://public.bybit.com/trading/, as files are there; the exchange docu
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from operator import itemgetter
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -72,6 +73,8 @@ class Archive:
     size: int
     sha256: str
     is_gzip: bool
+    # Of how many pieces, each with its own end mark, a gzip file is made.
+    members: int
     symbol: str
     # Midnight, UTC.
     day: datetime
@@ -80,6 +83,8 @@ class Archive:
     first: datetime
     last: datetime
     whole_seconds: bool
+    # Between two rows that follow each other in time, to the second.
+    longest_silence: timedelta
 
     @property
     def name(self) -> str:
@@ -120,6 +125,8 @@ def check(path: Path, now: datetime, digits: int, moved: Moved = lambda position
     rows = bad = 0
     symbol, is_whole = "", True
     first, last = datetime.max.replace(tzinfo=UTC), datetime.min.replace(tzinfo=UTC)
+    # Lines are not in order of time; there are no more seconds than a day has.
+    seconds: set[datetime] = set()
     for batch in reader:
         rows += len(batch.records) + len(batch.bad)
         bad += len(batch.bad)
@@ -130,7 +137,9 @@ def check(path: Path, now: datetime, digits: int, moved: Moved = lambda position
             raise RefusedFile(f"it holds several symbols: {symbol} and {min(others)}")
         times = [record.exchange_ts for record in batch.records]
         first, last = min(first, *times), max(last, *times)
+        day = _day(first, last)
         is_whole = is_whole and not any(at.microsecond for at in times)
+        seconds.update(at.replace(microsecond=0) for at in times)
     if reader.is_cut:
         raise RefusedFile("its last line is cut")
     if not rows:
@@ -141,9 +150,14 @@ def check(path: Path, now: datetime, digits: int, moved: Moved = lambda position
         raise RefusedFile(f"{symbol} is no linear contract settled in USDT")
     return Archive(
         path=path, size=path.stat().st_size, sha256=reader.lines.sha256, is_gzip=reader.lines.is_gzip,
-        symbol=symbol, day=_day(first, last), rows=rows, bad=bad, first=first, last=last,
-        whole_seconds=is_whole,
+        members=reader.lines.members, symbol=symbol, day=day, rows=rows, bad=bad, first=first, last=last,
+        whole_seconds=is_whole, longest_silence=_longest_silence(seconds),
     )  # fmt: skip
+
+
+def _longest_silence(seconds: Collection[datetime]) -> timedelta:
+    pairs = pairwise(sorted(seconds))
+    return max((later - earlier for earlier, later in pairs), default=timedelta(0))
 
 
 def _day(first: datetime, last: datetime) -> datetime:

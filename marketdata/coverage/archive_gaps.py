@@ -12,6 +12,8 @@ from marketdata.coverage.gap_rows import Span, hull
 from marketdata.models import CaptureGap, CoverageInterval
 
 MINUTE = timedelta(minutes=1)
+# How much longer than any within the file the silence at its ends may be, to be believed.
+SILENCE_FACTOR = 2
 # Where a gap row keeps what archives have proven of it, by the digest of the file.
 EVIDENCE = "archives"
 
@@ -24,15 +26,21 @@ def minute_of(at: datetime) -> datetime:
 def claimed_span(archive: Archive, now: datetime) -> Span:
     """The span whose trades the file claims to hold, from its start to before its end.
 
-    Its day, if that is over. The day that goes on, it holds up to its last row. A plain file has
-    no checksum, so that nobody sees that it was cut between two lines: it speaks for the time
-    between its first and last row.
+    Its first row to its last one; and beyond them to the bounds of its day, as far as that is
+    over, where the silence there is no stranger than those within the file. A file that was cut
+    before it was packed has a sound checksum, and only its silence tells. A plain file has none,
+    and one of several gzip members may lack the last: they speak for what lies between their rows.
     """
     blur = ROUNDING if archive.whole_seconds else timedelta(0)
-    first, last = archive.first + blur, archive.last - blur
-    start = archive.day if archive.is_gzip else first
-    end = archive.day + DAY
-    return Span(start, end if archive.is_gzip and end <= now else max(start, last))
+    start, end = archive.first + blur, archive.last - blur
+    if archive.members == 1:
+        usual = max(MINUTE, SILENCE_FACTOR * archive.longest_silence)
+        midnight = archive.day + DAY
+        if archive.first - archive.day <= usual:
+            start = archive.day
+        if midnight <= now and midnight - archive.last <= usual:
+            end = midnight
+    return Span(start, max(start, end))
 
 
 def without_minutes(span: Span, doubtful: Iterable[datetime]) -> list[Span]:

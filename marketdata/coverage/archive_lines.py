@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import os
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import BinaryIO, Final
 
 GZIP_MAGIC: Final = b"\x1f\x8b"
 BATCH_ROWS: Final = 5000
 CHUNK_BYTES: Final = 256 * 1024
 LONGEST_LINE: Final = 4096
+# What zlib takes for: gzip alone, with its header, checksum and length.
+GZIP_WBITS: Final = 16 + zlib.MAX_WBITS
 
 
 class RefusedFile(Exception):
@@ -24,13 +25,14 @@ class RefusedFile(Exception):
 class LineReader:
     """Reads one file once. `position` is where it is, in bytes of the file as it lies there.
 
-    After the last line `sha256` is the file's, and `is_unended` says whether that line lacks its
-    end.
+    After the last line `sha256` is the file's, `is_unended` says whether that line lacks its end,
+    and `members` of how many pieces a gzip file is made: each has an end mark and a checksum of
+    its own, so that one of several can be cut between two of them without being damaged.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self.position = 0
+        self.position = self.members = 0
         self.is_gzip = self.is_unended = False
         self.sha256 = ""
         self._digest = hashlib.sha256()
@@ -44,21 +46,53 @@ class LineReader:
             self.is_gzip = raw.read(len(GZIP_MAGIC)) == GZIP_MAGIC
             raw.seek(0)
             self._raw = raw
-            yield from self._portions(gzip.GzipFile(fileobj=self) if self.is_gzip else self)  # type: ignore[call-overload]
+            yield from self._portions(self._unpacked() if self.is_gzip else self._plain())
         self.sha256 = self._digest.hexdigest()
 
-    def read(self, size: int) -> bytes:
-        """Up to `size` bytes of the file, counted and digested; what gzip reads by."""
-        data = self._raw.read(size)
+    def _read(self) -> bytes:
+        """The next bytes of the file, counted and digested; none at its end."""
+        try:
+            data = self._raw.read(CHUNK_BYTES)
+        except OSError as error:
+            raise RefusedFile(os.strerror(error.errno or 0)) from None
         self.position += len(data)
         self._digest.update(data)
         return data
 
-    def _portions(self, plain: Any) -> Iterator[list[str]]:
+    def _plain(self) -> Iterator[bytes]:
+        while data := self._read():
+            yield data
+
+    def _unpacked(self) -> Iterator[bytes]:
+        rest = self._read()
+        while rest:
+            self.members += 1
+            member = zlib.decompressobj(GZIP_WBITS)
+            while not member.eof:
+                data = rest or self._read()
+                try:
+                    piece = member.decompress(data, CHUNK_BYTES)
+                except zlib.error as error:
+                    raise RefusedFile(f"its gzip data are damaged: {error}") from None
+                if piece:
+                    yield piece
+                elif not data and not member.eof:
+                    raise RefusedFile("it is cut: the gzip data end before their end mark")
+                rest = member.unused_data if member.eof else member.unconsumed_tail
+            rest = self._past_padding(rest)
+
+    def _past_padding(self, rest: bytes) -> bytes:
+        """What follows a gzip member: zeros may, and are no data."""
+        while not (rest := rest.lstrip(b"\0")):
+            if not (rest := self._read()):
+                break
+        return rest
+
+    def _portions(self, chunks: Iterator[bytes]) -> Iterator[list[str]]:
         rest = b""
         waiting: list[bytes] = []
         is_header, size = True, 1
-        while data := _read(plain):
+        for data in chunks:
             pieces = (rest + data).split(b"\n")
             rest = pieces.pop()
             if len(rest) > LONGEST_LINE:
@@ -88,17 +122,6 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
         raise RefusedFile(os.strerror(error.errno or 0)) from None
     with raw:
         yield raw
-
-
-def _read(plain: Any) -> bytes:
-    try:
-        return plain.read(CHUNK_BYTES)  # type: ignore[no-any-return]
-    except EOFError:
-        raise RefusedFile("it is cut: the gzip data end before their end mark") from None
-    except (gzip.BadGzipFile, zlib.error) as error:
-        raise RefusedFile(f"its gzip data are damaged: {error}") from None
-    except OSError as error:
-        raise RefusedFile(os.strerror(error.errno or 0)) from None
 
 
 def _texts(lines: Sequence[bytes]) -> list[str]:

@@ -49,6 +49,11 @@ def day_of(count: int, start: datetime = DAY, seconds: float = 60.1) -> list[Row
     return [row(start + timedelta(seconds=seconds * n), n) for n in range(1, count + 1)]
 
 
+def whole_day(count: int, start: datetime = DAY) -> list[Row]:
+    """Trades 1 to `count`, and one of the evening: a file that speaks for its day."""
+    return [*day_of(count - 1, start), row(start + timedelta(hours=23), count)]
+
+
 def text_of(rows: Iterable[Row], columns: Sequence[str] = COLUMNS) -> str:
     """The file's text, header included."""
     lines = [",".join(columns), *(",".join(row[name] for name in columns) for row in rows)]

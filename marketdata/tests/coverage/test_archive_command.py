@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import subprocess
@@ -15,14 +16,22 @@ from django.core.management.base import CommandError
 
 from marketdata.exits import ExitCode
 from marketdata.models import CaptureGap, EnvironmentStamp, PublicTrade, QuarantinedMessage
-from marketdata.tests.coverage.archive_files import at, day_of, row, stored, text_of, write
+from marketdata.tests.coverage.archive_files import (
+    at,
+    day_of,
+    row,
+    stored,
+    text_of,
+    whole_day,
+    write,
+)
 
 TIMEOUT = 50
 
 
 @pytest.fixture
 def file(tmp_path):
-    return write(tmp_path / "BTCUSDT2026-01-02.csv.gz", text_of(day_of(100)))
+    return write(tmp_path / "BTCUSDT2026-01-02.csv.gz", text_of(whole_day(100)))
 
 
 def run(*arguments) -> int:
@@ -54,6 +63,39 @@ class TestImport:
         assert "importing BTCUSDT2026-01-02.csv.gz: 0.0 MB" in out
         assert "100 trades are new." in out
         assert CaptureGap.objects.get().state == "filled"
+
+    def test_half_a_day_is_said_to_be_half(self, tmp_path, capsys):
+        held = CaptureGap.objects.create(
+            stream="trades", symbol="BTCUSDT", started_at=at(13), ended_at=at(14), reason="lost"
+        )
+        half = write(tmp_path / "BTCUSDT2026-01-02.csv.gz", text_of(day_of(700)))
+        assert run(half) == 0
+        out = capsys.readouterr().out
+        assert "does not vouch for 11:41:10.000 to 24:00:00.000 UTC: it may be cut" in out
+        held.refresh_from_db()
+        assert held.state == "open"
+
+    def test_several_gzip_members_are_named(self, tmp_path, capsys):
+        pieces = (
+            text_of(day_of(1400)[:700]),
+            "".join(text_of(day_of(1430)[700:]).splitlines(True)[1:]),
+        )
+        path = tmp_path / "BTCUSDT2026-01-02.csv.gz"
+        path.write_bytes(b"".join(gzip.compress(piece.encode()) for piece in pieces))
+        assert run(path) == 0
+        out = capsys.readouterr().out
+        assert "WARNING: it is made of 2 gzip members" in out
+        assert "1,430 trades are new." in " ".join(out.split())
+
+    def test_a_gap_filled_by_silence_is_said_loudly(self, file, capsys):
+        CaptureGap.objects.create(
+            stream="trades", symbol="BTCUSDT", started_at=at(13), ended_at=at(14), reason="lost"
+        )
+        assert run("--dry-run", file) == 0
+        assert "0 rows added" not in capsys.readouterr().out
+        assert run(file) == 0
+        out = capsys.readouterr().out
+        assert f"the gap from {at(13).isoformat()} to {at(14).isoformat()} is filled with 0" in out
 
     def test_an_archive_with_gaps_of_its_own_is_called_so(self, file, capsys):
         stored(row(at(5, seconds=7), 500))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import itertools
 from datetime import timedelta
 
@@ -22,6 +23,7 @@ from marketdata.tests.coverage.archive_files import (
     row,
     stored,
     text_of,
+    whole_day,
     write,
 )
 
@@ -53,11 +55,57 @@ def state(of):
     return of.state, of.started_at, of.ended_at
 
 
+def members(*pieces):
+    return b"".join(gzip.compress("".join(lines).encode()) for lines in pieces)
+
+
+def half_packed(text):
+    return members(text.splitlines(keepends=True)[:701])
+
+
+def half_of_the_members(text):
+    lines = text.splitlines(keepends=True)
+    both = members(lines[:701], lines[701:])
+    return both[: len(members(lines[:701]))]
+
+
 class TestClaims:
     """Which span a file speaks for."""
 
     def test_a_day_that_is_over_is_claimed_whole(self, archive):
-        assert claimed_span(archive(day_of(9)), LATER) == Span(at(0), at(24))
+        assert claimed_span(archive(day_of(9, seconds=9000)), LATER) == Span(at(0), at(24))
+
+    @pytest.mark.parametrize("packed", [half_packed, half_of_the_members])
+    def test_half_a_day_that_is_sound_gzip_is_not_claimed_to_midnight(self, tmp_path, packed):
+        path = tmp_path / "half.csv.gz"
+        path.write_bytes(packed(text_of(day_of(1436))))
+        archive = checked(path)
+        assert archive.rows == 700
+        assert claimed_span(archive, LATER) == Span(at(0), at(seconds=700 * 60.1))
+
+    @pytest.mark.parametrize(
+        ("silence", "quiet", "is_claimed"),
+        [(300.5, 600, True), (300.5, 603, False), (0.1, 60, True), (0.1, 61, False)],
+    )
+    def test_an_end_is_claimed_as_far_as_the_file_is_silent_within(
+        self, archive, silence, quiet, is_claimed
+    ):
+        times = [at(seconds=quiet), *(at(seconds=quiet + n) for n in (1, 1.5, 1.5 + silence))]
+        assert claimed_span(archive([row(t, n) for n, t in enumerate(times)]), LATER) == Span(
+            at(0) if is_claimed else times[0], times[-1]
+        )
+        times = [at(24, seconds=-quiet - n) for n in (1.5 + silence, 1.5, 1, 0)]
+        assert claimed_span(archive([row(t, n) for n, t in enumerate(times)]), LATER) == Span(
+            times[0], at(24) if is_claimed else times[-1]
+        )
+
+    def test_several_gzip_members_claim_what_lies_between_their_rows(self, tmp_path):
+        lines = text_of(day_of(1436)).splitlines(keepends=True)
+        path = tmp_path / "two.csv.gz"
+        path.write_bytes(members(lines[:700], lines[700:]))
+        archive = checked(path)
+        assert (archive.members, archive.rows) == (2, 1436)
+        assert claimed_span(archive, LATER) == Span(at(seconds=60.1), at(seconds=1436 * 60.1))
 
     def test_a_day_that_goes_on_is_claimed_up_to_the_last_row(self, archive):
         claimed = claimed_span(archive(day_of(10)), at(23))
@@ -120,7 +168,7 @@ class TestGaps:
     """Gaps are filled, or shrink to what is left."""
 
     def test_a_gap_within_the_file_is_filled_and_says_by_what(self, archive):
-        file = archive(day_of(100))
+        file = archive(whole_day(100))
         held = gap(at(minutes=10), at(minutes=20))
         ArchiveImporter().run(file)
         assert state(held) == ("filled", at(minutes=10), at(minutes=20))
@@ -138,7 +186,7 @@ class TestGaps:
 
     def test_a_gap_that_reaches_beyond_stays_with_its_true_bounds(self, archive):
         before, after = gap(at(-1), at(1)), gap(at(23), at(25), state="partial")
-        report = ArchiveImporter().run(archive(day_of(100)))
+        report = ArchiveImporter().run(archive(whole_day(100)))
         assert state(before) == ("partial", at(-1), at(0))
         assert state(after) == ("partial", at(24), at(25))
         assert before.evidence["first"] == {
@@ -152,7 +200,7 @@ class TestGaps:
         held = gap(at(12), at(24 * 3 + 12))
         days = [DAY + timedelta(days=number) for number in range(4)]
         for number in order:
-            ArchiveImporter().run(archive(day_of(9, days[number]), f"{number}.csv.gz"))
+            ArchiveImporter().run(archive(whole_day(9, days[number]), f"{number}.csv.gz"))
             assert held.state in ("open", "partial")
             held.refresh_from_db()
         assert (held.state, held.attempts) == ("filled", 4)
@@ -160,7 +208,7 @@ class TestGaps:
         assert (interval.started_at, interval.ended_at) == (at(0), at(96))
 
     def test_the_minutes_in_which_stored_trades_are_missing_are_not_vouched_for(self, archive):
-        rows = day_of(100)
+        rows = whole_day(100)
         stored(row(at(minutes=30, seconds=12), 500))
         around, within = gap(at(minutes=29), at(minutes=32)), gap(*(at(minutes=30.3),) * 2)
         clear = gap(at(minutes=31), at(minutes=40))
@@ -172,7 +220,7 @@ class TestGaps:
 
     @pytest.mark.parametrize("amiss", ["conflict", "bad"])
     def test_nor_are_those_with_a_conflict_or_a_bad_row(self, archive, amiss):
-        rows = day_of(100)
+        rows = whole_day(100)
         if amiss == "conflict":
             stored(rows[29], price=1)
         else:
@@ -183,14 +231,14 @@ class TestGaps:
 
     def test_a_bad_row_of_unknown_time_leaves_nothing_vouched_for(self, archive):
         held = gap(at(minutes=20), at(minutes=30))
-        report = ArchiveImporter().run(archive([*day_of(100), row(at(9), 1, timestamp="?")]))
+        report = ArchiveImporter().run(archive([*whole_day(100), row(at(9), 1, timestamp="?")]))
         assert state(held) == ("open", at(minutes=20), at(minutes=30))
         assert (report.vouched, report.new, held.attempts) == ([], 100, 1)
         assert not CoverageInterval.objects.exists()
 
     def test_a_gap_that_lasts_is_left_to_capture(self, archive):
         held = gap(at(minutes=20), None)
-        ArchiveImporter().run(archive(day_of(100)))
+        ArchiveImporter().run(archive(whole_day(100)))
         assert state(held) == ("open", at(minutes=20), None)
         assert (held.attempts, held.rows_added) == (1, 81)
 
@@ -201,7 +249,7 @@ class TestGaps:
             gap(start, end, state="unfillable"), gap(start, end, state="filled"),
             gap(at(25), at(26)),
         ]  # fmt: skip
-        ArchiveImporter().run(archive(day_of(100)))
+        ArchiveImporter().run(archive(whole_day(100)))
         for other in others:
             before = other.state
             assert state(other)[0] == before
@@ -209,11 +257,11 @@ class TestGaps:
 
     def test_a_file_that_ends_where_a_gap_begins_proves_nothing_of_it(self, archive):
         held = gap(at(24), at(25))
-        ArchiveImporter().run(archive(day_of(100)))
+        ArchiveImporter().run(archive(whole_day(100)))
         assert state(held) == ("open", at(24), at(25))
 
     def test_a_second_import_adds_no_evidence_and_no_interval(self, archive):
-        file = archive(day_of(100))
+        file = archive(whole_day(100))
         held = gap(at(-1), at(1))
         for _ in range(2):
             ArchiveImporter().run(file)
@@ -223,7 +271,7 @@ class TestGaps:
 
     def test_a_dry_run_says_what_would_become_of_a_gap(self, archive):
         held = gap(at(minutes=10), at(minutes=20))
-        report = ArchiveImporter(dry_run=True).run(archive(day_of(100)))
+        report = ArchiveImporter(dry_run=True).run(archive(whole_day(100)))
         assert report.gaps_in("filled") == 1
         assert state(held) == ("open", at(minutes=10), at(minutes=20))
         assert (held.attempts, PublicTrade.objects.count()) == (0, 0)
@@ -244,12 +292,12 @@ class TestIntervals:
 
     def test_an_interval_of_another_source_stays(self, archive):
         live = self.live(at(3), at(4))
-        ArchiveImporter().run(archive(day_of(100)))
+        ArchiveImporter().run(archive(whole_day(100)))
         live.refresh_from_db()
         assert (live.started_at, live.ended_at, live.source) == (at(3), at(4), "live")
         assert self.of_archives() == [(at(0), at(3) - TICK), (at(4) + TICK, at(24))]
 
     def test_what_another_source_vouches_for_from_the_beginning_is_not_said_again(self, archive):
         self.live(at(0), at(5))
-        ArchiveImporter().run(archive(day_of(100)))
+        ArchiveImporter().run(archive(whole_day(100)))
         assert self.of_archives() == [(at(5) + TICK, at(24))]
