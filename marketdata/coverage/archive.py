@@ -27,7 +27,14 @@ from marketdata.coverage.archive_format import (
     Batch,
     Moved,
 )
-from marketdata.coverage.archive_gaps import claimed_span, judge_gap, minute_of, without_minutes
+from marketdata.coverage.archive_gaps import (
+    claimed_span,
+    covered_of,
+    declare_missed,
+    judge_gap,
+    minute_of,
+    without_minutes,
+)
 from marketdata.coverage.archive_matches import Matcher, Stored
 from marketdata.coverage.gap_rows import Span, unfinished_gaps
 from marketdata.coverage.ledger import Source, vouch
@@ -43,8 +50,8 @@ class ChangedFile(Exception):
 
 
 @dataclass
-class OnlyStored:
-    """The trades of the file's span that are stored and not in the file."""
+class Moments:
+    """How many trades there are of a kind, and from when to when."""
 
     count: int = 0
     first: datetime | None = None
@@ -72,7 +79,9 @@ class ImportReport:
     repeated: int = 0
     conflicts: int = 0
     bad: int = 0
-    only_stored: OnlyStored = field(default_factory=OnlyStored)
+    only_stored: Moments = field(default_factory=Moments)
+    # Those of `new` that lie in what was vouched complete before.
+    missed: Moments = field(default_factory=Moments)
     vouched: list[Span] = field(default_factory=list)
     gaps: list[CaptureGap] = field(default_factory=list)
     # Those of them that are filled now, and to which nobody has added a row.
@@ -123,6 +132,8 @@ class ArchiveImporter:
         began = datetime.now(UTC)
         report = ImportReport(archive, claimed_span(archive, began))
         matcher = Matcher(archive)
+        self._covered = covered_of(archive)
+        self._declared: CaptureGap | None = None
         reader = ArchiveReader(archive.path, began, exact_digits(), moved)
         for batch in reader:
             self._take(report, matcher, batch)
@@ -151,6 +162,7 @@ class ArchiveImporter:
     def _store(
         self, report: ImportReport, batch: Batch, new: Sequence[int], rejects: Sequence[Reject]
     ) -> None:
+        self._note_missed(report, [batch.records[position].exchange_ts for position in new])
         if self._dry_run:
             report.new += len(new)
             return
@@ -174,6 +186,18 @@ class ArchiveImporter:
             report.conflicts += refused
             report.doubt(None)
         self.books.persist()
+
+    def _note_missed(self, report: ImportReport, times: Sequence[datetime]) -> None:
+        """Declare new rows where nothing was to be missing.
+
+        Before they are stored: an import that is broken off finds them known the next time.
+        """
+        within = [at for at in times if any(span.start <= at <= span.end for span in self._covered)]
+        for at in within:
+            report.missed.add(at)
+        if within and not self._dry_run:
+            span = Span(min(within), max(within))
+            self._declared = declare_missed(report.archive, self._declared, span, len(within))
 
     def _close(self, report: ImportReport, began: datetime) -> None:
         """Vouch and judge the gaps, in one transaction."""

@@ -18,7 +18,7 @@ from marketdata.coverage.gap_rows import Span
 from marketdata.models import CaptureGap
 
 PLAIN_SECONDS = 10.0
-COUNTS = ("rows", "new", "known", "repeated", "conflicts", "bad", "only stored")
+COUNTS = ("rows", "new", "known", "repeated", "conflicts", "bad", "only stored", "missed")
 
 # Called with what is done to a file and its size in bytes; the answer hears of the position.
 Begin = Callable[[str, int], Moved]
@@ -91,7 +91,7 @@ def imports_table(out: TextIO, reports: Sequence[ImportReport], *, dry_run: bool
 
 def as_json(report: ImportReport) -> dict[str, Any]:
     """A report as plain values; times are ISO 8601 in UTC."""
-    archive, only = report.archive, report.only_stored
+    archive, only, missed = report.archive, report.only_stored, report.missed
     return {
         "file": archive.name,
         "sha256": archive.sha256,
@@ -101,6 +101,8 @@ def as_json(report: ImportReport) -> dict[str, Any]:
         **dict(zip([name.replace(" ", "_") for name in COUNTS], _counts(report), strict=True)),
         "only_stored_first": only.first and only.first.isoformat(),
         "only_stored_last": only.last and only.last.isoformat(),
+        "missed_first": missed.first and missed.first.isoformat(),
+        "missed_last": missed.last and missed.last.isoformat(),
         "gzip_members": archive.members,
         "span": _iso(report.span),
         "unclaimed": [_iso(span) for span in report.unclaimed],
@@ -113,13 +115,20 @@ def as_json(report: ImportReport) -> dict[str, Any]:
 def _counts(report: ImportReport) -> tuple[int, ...]:
     return (
         report.archive.rows, report.new, report.known, report.repeated, report.conflicts,
-        report.bad, report.only_stored.count,
+        report.bad, report.only_stored.count, report.missed.count,
     )  # fmt: skip
 
 
 def _notes(report: ImportReport) -> Iterator[str]:
     if not report.is_accounted:
         yield "PROBLEM: its rows and what became of them do not add up."
+    missed = report.missed
+    if missed.first and missed.last:
+        yield (
+            f"WARNING: {missed.count:,} of its new trades, from {missed.first:%H:%M:%S} to "
+            f"{missed.last:%H:%M:%S} UTC, are from a time that was vouched complete: the coverage "
+            "told until now was false."
+        )
     if report.archive.members > 1:
         yield (
             f"WARNING: it is made of {report.archive.members:,} gzip members, as archives are "

@@ -7,9 +7,12 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 
+from marketdata.capture.feeds import Feed
 from marketdata.coverage.archive_format import DAY, ROUNDING, Archive
 from marketdata.coverage.gap_rows import Span, hull
-from marketdata.models import CaptureGap, CoverageInterval
+from marketdata.coverage.ledger import gaps_of, intervals_of
+from marketdata.coverage.spans import minus
+from marketdata.models import CaptureGap, CoverageInterval, Stream
 
 MINUTE = timedelta(minutes=1)
 # How much longer than any within the file the silence at its ends may be, to be believed.
@@ -102,6 +105,39 @@ def judge_gap(
                     "evidence", "updated_at",
                 ]
             )  # fmt: skip
+    return gap
+
+
+def covered_of(archive: Archive) -> list[Span]:
+    """What of the file's day is vouched complete, and in no gap that is known.
+
+    In a file with whole seconds, only what its rounded times are sure to lie in.
+    """
+    feed = Feed(Stream.TRADES, archive.symbol, None)
+    day = Span(archive.day - ROUNDING, archive.day + DAY + ROUNDING)
+    vouched = [Span(row.started_at, row.ended_at or day.end) for row in intervals_of(feed, day)]
+    gaps = [Span(row.started_at, row.ended_at or day.end) for row in gaps_of(feed, day)]
+    blur = ROUNDING if archive.whole_seconds else timedelta(0)
+    sure = [Span(span.start + blur, span.end - blur) for span in minus(vouched, gaps)]
+    return [span for span in sure if span.start <= span.end]
+
+
+def declare_missed(archive: Archive, gap: CaptureGap | None, span: Span, rows: int) -> CaptureGap:
+    """Write down that rows were missing in what was vouched complete, and that they are there now.
+
+    `gap` is the row of the same import, to which these rows are added; None is its first.
+    """
+    if gap is None:
+        gap = CaptureGap(
+            stream=Stream.TRADES, symbol=archive.symbol, started_at=span.start, ended_at=span.end,
+            state=CaptureGap.State.FILLED, source=CoverageInterval.Source.ARCHIVE,
+        )  # fmt: skip
+    gap.started_at = min(gap.started_at, span.start)
+    gap.ended_at = max(gap.ended_at or span.end, span.end)
+    gap.rows_added += rows
+    gap.reason = f"an archive brought {gap.rows_added} rows that were missing"
+    _note(gap, archive, [], rows)
+    gap.save()
     return gap
 
 

@@ -83,9 +83,9 @@ class LineReader:
 
     def _past_padding(self, rest: bytes) -> bytes:
         """What follows a gzip member: zeros may, and are no data."""
-        while not (rest := rest.lstrip(b"\0")):
-            if not (rest := self._read()):
-                break
+        rest = rest.lstrip(b"\0")
+        while not rest and (data := self._read()):
+            rest = data.lstrip(b"\0")
         return rest
 
     def _portions(self, chunks: Iterator[bytes]) -> Iterator[list[str]]:

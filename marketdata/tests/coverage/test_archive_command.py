@@ -15,7 +15,13 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 
 from marketdata.exits import ExitCode
-from marketdata.models import CaptureGap, EnvironmentStamp, PublicTrade, QuarantinedMessage
+from marketdata.models import (
+    CaptureGap,
+    CoverageInterval,
+    EnvironmentStamp,
+    PublicTrade,
+    QuarantinedMessage,
+)
 from marketdata.tests.coverage.archive_files import (
     at,
     day_of,
@@ -103,6 +109,28 @@ class TestImport:
         out = capsys.readouterr().out
         assert "not complete: 1 stored trades are not in it, from 05:00:07 to 05:00:07" in out
         assert "does not vouch for 1 minutes" in out
+
+    def test_rows_that_were_missing_in_what_was_vouched_for_are_declared(self, file, capsys):
+        CoverageInterval.objects.create(
+            stream="trades", symbol="BTCUSDT", started_at=at(0), ended_at=at(1), source="live"
+        )
+        for line in whole_day(100)[:49]:
+            stored(line)
+        warning = "WARNING: 10 of its new trades, from 00:50:05 to 00:59:05 UTC"
+        assert run("--dry-run", file) == 0
+        assert warning in capsys.readouterr().out
+        assert not CaptureGap.objects.exists()
+        assert run(file) == 0
+        assert warning in capsys.readouterr().out
+        declared = CaptureGap.objects.get()
+        assert (declared.state, declared.source, declared.rows_added) == ("filled", "archive", 10)
+        assert declared.reason == "an archive brought 10 rows that were missing"
+        assert (declared.started_at, declared.ended_at) == (
+            at(seconds=50 * 60.1), at(seconds=59 * 60.1),
+        )  # fmt: skip
+        assert run("--json", file) == 0
+        assert json.loads(capsys.readouterr().out)["files"][0]["missed"] == 0
+        assert CaptureGap.objects.count() == 1
 
     def test_json_is_one_line(self, file, tmp_path, capsys):
         other = write(tmp_path / "[red]odd.csv", text_of([*day_of(3), row(at(1), 9, side="?")]))

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from marketdata.coverage import archive_lines
 from marketdata.coverage.archive import ArchiveImporter
 from marketdata.coverage.archive_gaps import claimed_span, missing_of, without_minutes
 from marketdata.coverage.gap_rows import Span
@@ -301,3 +302,41 @@ class TestIntervals:
         self.live(at(0), at(5))
         ArchiveImporter().run(archive(whole_day(100)))
         assert self.of_archives() == [(at(5) + TICK, at(24))]
+
+
+@pytest.mark.django_db
+class TestMissed:
+    """Rows that are new where nothing was to be missing."""
+
+    def live(self, start, end, **changes):
+        values = {"stream": "trades", "symbol": "BTCUSDT", "source": "live"}
+        CoverageInterval.objects.create(started_at=start, ended_at=end, **(values | changes))
+
+    def test_they_are_one_gap_however_many_batches_bring_them(self, archive, monkeypatch):
+        monkeypatch.setattr(archive_lines, "BATCH_ROWS", 7)
+        self.live(at(minutes=10), at(minutes=20))
+        self.live(at(minutes=30), at(minutes=40), source="rest")
+        file = archive(whole_day(100))
+        report = ArchiveImporter().run(file)
+        assert (report.new, report.missed.count) == (100, 20)
+        declared = CaptureGap.objects.get()
+        assert (declared.rows_added, declared.state) == (20, "filled")
+        assert state(declared)[1:] == (at(seconds=601), at(seconds=39 * 60.1))
+        assert declared.evidence["archives"][file.sha256]["rows_added"] == 20
+
+    def test_what_a_gap_has_declared_is_not_declared_again(self, archive):
+        self.live(at(minutes=10), at(minutes=20))
+        gap(at(minutes=5), at(minutes=25))
+        assert ArchiveImporter().run(archive(whole_day(100))).missed.count == 0
+        assert CaptureGap.objects.count() == 1
+
+    def test_other_feeds_vouch_for_nothing_here(self, archive):
+        self.live(at(0), at(24), symbol="ETHUSDT")
+        self.live(at(0), at(24), stream="tickers")
+        assert ArchiveImporter().run(archive(whole_day(100))).missed.count == 0
+
+    def test_a_time_in_whole_seconds_has_to_lie_a_second_within(self, archive):
+        self.live(at(1), at(2))
+        times = [at(1), at(1, seconds=1), at(2, seconds=-1), at(2), at(23)]
+        rows = [row(t, n, timestamp=str(int(t.timestamp()))) for n, t in enumerate(times)]
+        assert ArchiveImporter().run(archive(rows)).missed.count == 2
