@@ -78,7 +78,7 @@ class LineReader:
                     yield piece
                 elif not data and not member.eof:
                     raise RefusedFile("it is cut: the gzip data end before their end mark")
-                rest = member.unused_data if member.eof else member.unconsumed_tail
+                rest = member.unused_data or member.unconsumed_tail
             rest = self._past_padding(rest)
 
     def _past_padding(self, rest: bytes) -> bytes:
