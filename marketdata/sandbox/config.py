@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
@@ -13,7 +12,10 @@ from marketdata.sandbox.instruments import (
     FUNDING_INTERVAL_MINUTES,
     instrument,
 )
-from marketdata.sandbox.private.accounts import SandboxAccount, check_distinct
+from marketdata.sandbox.private.accounts import MAX_RATE, SandboxAccount, check_distinct
+
+# As fast as recordings are played without a pause.
+MAX_SPEED = 1e6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,10 +52,13 @@ class SandboxConfig:
             instrument(symbol)
         if len(set(self.symbols)) != len(self.symbols):
             raise ValueError("A symbol is named twice.")
-        if not (math.isfinite(self.rate) and self.rate >= 0):
-            raise ValueError("The rate must be zero or more trades a second.")
-        if not (math.isfinite(self.speed) and self.speed > 0):
-            raise ValueError("The speed must be more than zero.")
+        # A comparison with NaN is false, so it is refused, too.
+        if not 0 <= self.rate <= MAX_RATE:
+            raise ValueError(f"The rate must be 0 to {MAX_RATE:.0f} trades a second.")
+        if not 0 < self.speed <= MAX_SPEED:
+            raise ValueError(f"The speed must be more than zero, and {MAX_SPEED:.0f} at most.")
+        if not self.recordings and self.rate * self.speed > MAX_RATE:
+            raise ValueError(f"Rate times speed must be {MAX_RATE:.0f} trades a second at most.")
         if not 0 <= self.port <= 65535:
             raise ValueError("The port must lie between 0 and 65535.")
         if not 1 <= self.funding_minutes <= 24 * 60:

@@ -129,11 +129,13 @@ class Control:
             raise BadRequest(f"action is one of {', '.join(ACCOUNT_ACTIONS[1:])}.")
         factor = _number(body, "factor", FLOOD_FACTOR, most=MAX_FACTOR)
         steps = int(_number(body, "steps", 1, most=MAX_STEPS))
-        desk.change(rate=body.get("rate"), refusal=body.get("refusal"))
+        desk.change(
+            rate=body.get("rate"),
+            refusal=body.get("refusal"),
+            factor={"flood": factor, "calm": 1.0}.get(action),
+        )
         if action == "script":
-            desk.run(steps)
-        elif action:
-            desk.flood(factor if action == "flood" else 1)
+            await desk.run(steps)
         return desk.status()
 
     async def status(self, request: web.Request) -> web.StreamResponse:

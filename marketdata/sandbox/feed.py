@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from marketdata.sandbox.exchange import Exchange
@@ -13,9 +13,10 @@ from marketdata.sandbox.replay import Recorded, read
 STEP_SECONDS = 0.01
 MAX_STEP_SECONDS = 0.1
 TICKERS_PER_SECOND = 10
+EVENTS_AT_ONCE = 20
 
 
-async def keep_time(running: asyncio.Event, step: Callable[[float], None]) -> None:
+async def keep_time(running: asyncio.Event, step: Callable[[float], Awaitable[None]]) -> None:
     """Call `step` for ever with the seconds since the last time, pauses left out.
 
     `running` is set while there is no pause.
@@ -26,10 +27,16 @@ async def keep_time(running: asyncio.Event, step: Callable[[float], None]) -> No
         await asyncio.sleep(STEP_SECONDS)
         if running.is_set():
             before, seconds = loop.time(), loop.time() - before
-            step(seconds)
+            await step(seconds)
         else:
             await running.wait()
             before = loop.time()
+
+
+async def breathe(number: int) -> None:
+    """Let signals, requests and pongs through after every so many events; `number` counts them."""
+    if number % EVENTS_AT_ONCE == 0:
+        await asyncio.sleep(0)
 
 
 class RandomFeed:
@@ -48,16 +55,20 @@ class RandomFeed:
         if self._trades_per_second:
             await keep_time(self._exchange.running, self.step)
 
-    def step(self, seconds: float) -> None:
+    async def step(self, seconds: float) -> None:
         """Produce what falls due in a span of time; lost time is not caught up."""
         seconds = min(seconds, MAX_STEP_SECONDS)
         self._trades_due += seconds * self._trades_per_second
         self._tickers_due += seconds * self._tickers_per_second
         # A match is produced whole; the debt that a large one leaves is waited off.
+        matches = 0
         while self._trades_due > 0:
             symbol, rows = self._market.match(self._exchange.clock())
             self._trades_due -= len(rows)
             self._exchange.publish_trades(symbol, rows)
+            await breathe(matches := matches + 1)
+            if not self._exchange.running.is_set():
+                return
         if self._tickers_due >= 1:
             self._tickers_due %= 1
             for symbol in self._exchange.instruments:

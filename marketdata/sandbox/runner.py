@@ -192,11 +192,11 @@ class SandboxServer:
 
     def script(self, account: str, steps: int = 1) -> None:
         """Let so many orders be born and come to their ends, at once."""
-        self._desk(account, lambda desk: desk.run(steps))
+        self._wait(lambda _: self._sandbox.desks[account].run(steps), CALL_SECONDS)
 
     def events(self, account: str, count: int = 1) -> None:
         """Let so many things happen to an account's orders; some may be left open."""
-        self._desk(account, lambda desk: desk.events(count))
+        self._wait(lambda _: self._sandbox.desks[account].events(count), CALL_SECONDS)
 
     def settle_funding(self, symbol: str) -> None:
         """Let all positions of a symbol pay or receive funding now."""

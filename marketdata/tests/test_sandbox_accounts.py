@@ -77,9 +77,10 @@ def test_a_secret_is_not_in_the_repr():
         ({"name": 7}, "The name of an account has 1 to 100 characters."),
         ({"api_key": ""}, "Account 'alice' needs a key and a secret."),
         ({"api_secret": 5}, "Account 'alice' needs a key and a secret."),
-        ({"rate": -1}, "The rate of an account must be zero or more events a second."),
-        ({"rate": True}, "The rate of an account must be zero or more events a second."),
-        ({"rate": float("nan")}, "The rate of an account must be zero or more events a second."),
+        ({"rate": -1}, "The rate of an account must be 0 to 100000 events a second."),
+        ({"rate": 100_001}, "The rate of an account must be 0 to 100000 events a second."),
+        ({"rate": True}, "The rate of an account must be 0 to 100000 events a second."),
+        ({"rate": float("nan")}, "The rate of an account must be 0 to 100000 events a second."),
         ({"hedge_mode": "yes"}, "hedge_mode of account 'alice' is true or false."),
         ({"read_only": "no"}, "read_only of account 'alice' is true or false."),
         (
@@ -185,7 +186,9 @@ def test_orders_live_and_die_when_they_are_told_to(private_sandbox):
     [
         ("account", {}, "There is no account ''."),
         ("account", {"account": "alice", "action": "sing"}, "action is one of flood, calm, script."),
-        ("account", {"account": "alice", "rate": "fast"}, "The rate of an account must be zero or more events a second."),
+        ("account", {"account": "alice", "rate": "fast"}, "The rate of an account must be 0 to 100000 events a second."),
+        ("account", {"account": "alice", "rate": 1e6}, "The rate of an account must be 0 to 100000 events a second."),
+        ("account", {"account": "alice", "rate": 1e4, "action": "flood"}, "The rate of an account must be 0 to 100000 events a second."),
         ("account", {"account": "alice", "factor": -1}, "factor is a number from 0 to 1000."),
         ("account", {"account": "alice", "steps": 1e9}, "steps is a number from 0 to 10000."),
         ("break", {"channel": "spot"}, "channel is one of public, private."),
@@ -201,7 +204,9 @@ def test_a_wrong_request_is_told_so_in_a_sentence(private_sandbox, endpoint, bod
 def test_a_wrong_request_changes_nothing(private_sandbox):
     post(private_sandbox, "account", account="alice", rate=5, refusal="nonsense")
     post(private_sandbox, "account", account="alice", rate=5, action="sing")
+    post(private_sandbox, "account", account="alice", rate=1e5, refusal="10003", action="flood")
     assert private_sandbox.status()["accounts"][0]["rate"] == 0
+    assert private_sandbox.status()["accounts"][0]["refusal"] == ""
 
 
 def test_a_break_takes_a_channel_or_an_account(private_sandbox):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections import defaultdict
 from decimal import Decimal
@@ -9,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from marketdata.sandbox import SandboxConfig, SandboxServer, wire
-from marketdata.sandbox.feed import RandomFeed
+from marketdata.sandbox import SandboxAccount, SandboxConfig, SandboxServer, wire
+from marketdata.sandbox.feed import EVENTS_AT_ONCE, RandomFeed
 from marketdata.sandbox.instruments import DEFAULT_SYMBOLS, instrument
 from marketdata.sandbox.ledger import Ledger
 from marketdata.sandbox.market import MIN_TICKS, RandomMarket, Walk
+from marketdata.sandbox.private.accounts import MAX_RATE
 from marketdata.sandbox.server import Sandbox
 from marketdata.sandbox.tape import MINUTES_KEPT, Tape
 from marketdata.sandbox.tickers import Ticker
@@ -111,16 +113,70 @@ def test_ticker_times_rise_though_the_clock_stands_still():
 def test_the_feed_keeps_its_mean_rate_at_any_speed():
     sandbox = Sandbox(SandboxConfig(record=False))
     feed = RandomFeed(sandbox.exchange, sandbox.market, rate=1000, speed=2)
-    for _ in range(1000):
-        feed.step(0.01)
+
+    async def ten_seconds():
+        for _ in range(1000):
+            await feed.step(0.01)
+
+    asyncio.run(ten_seconds())
     traded = sum(tape.total for tape in sandbox.exchange.tapes.values())
     assert 20_000 <= traded <= 20_000 + 2200
 
 
 def test_time_that_was_lost_is_not_caught_up():
     sandbox = Sandbox(SandboxConfig(record=False))
-    RandomFeed(sandbox.exchange, sandbox.market, rate=1000, speed=1).step(3600)
+    feed = RandomFeed(sandbox.exchange, sandbox.market, rate=1000, speed=1)
+    asyncio.run(feed.step(3600))
     assert sum(tape.total for tape in sandbox.exchange.tapes.values()) < 2500
+
+
+def busy_account():
+    return SandboxAccount(name="alice", api_key="k", api_secret="s", rate=MAX_RATE)
+
+
+def a_step(what):
+    """A span of time in which much falls due at once, or a long script."""
+    config = SandboxConfig(record=False, rate=MAX_RATE, accounts=(busy_account(),))
+    sandbox = Sandbox(config)
+    steps = {
+        "market": lambda: sandbox.feed.step(0.02),
+        "accounts": lambda: sandbox.private_feed.step(0.005),
+        "script": lambda: sandbox.desks["alice"].run(EVENTS_AT_ONCE * 3),
+        "events": lambda: sandbox.desks["alice"].events(500),
+    }
+    return sandbox, steps[what]
+
+
+@pytest.mark.parametrize("what", ["market", "accounts", "script", "events"])
+def test_others_have_their_turn_however_much_falls_due(what):
+    async def turns():
+        _, step = a_step(what)
+        working, count = asyncio.ensure_future(step()), 0
+        while not working.done():
+            await asyncio.sleep(0)
+            count += 1
+        await working
+        return count
+
+    assert asyncio.run(turns()) > 3
+
+
+@pytest.mark.parametrize("what", ["market", "accounts"])
+def test_a_pause_ends_what_is_still_due(what):
+    def made(sandbox):
+        traded = sum(tape.total for tape in sandbox.exchange.tapes.values())
+        return traded, sandbox.desks["alice"].orders.total
+
+    async def paused():
+        sandbox, step = a_step(what)
+        working = asyncio.ensure_future(step())
+        await asyncio.sleep(0)
+        sandbox.exchange.running.clear()
+        before = made(sandbox)
+        await working
+        assert made(sandbox) == before != (0, 0)
+
+    asyncio.run(paused())
 
 
 def test_a_tape_leaves_out_what_is_no_trade_and_stays_bounded():
@@ -155,9 +211,12 @@ def test_a_ledger_in_a_file_stays_and_a_temporary_one_goes(tmp_path):
     [
         ({"symbols": ("BTCUSD",)}, "'BTCUSD' is not the name of a USDT perpetual such as BTCUSDT."),
         ({"symbols": ("BTCUSDT", "BTCUSDT")}, "A symbol is named twice."),
-        ({"rate": -1}, "The rate must be zero or more trades a second."),
-        ({"rate": float("nan")}, "The rate must be zero or more trades a second."),
-        ({"speed": 0}, "The speed must be more than zero."),
+        ({"rate": -1}, "The rate must be 0 to 100000 trades a second."),
+        ({"rate": float("nan")}, "The rate must be 0 to 100000 trades a second."),
+        ({"rate": 1e9}, "The rate must be 0 to 100000 trades a second."),
+        ({"speed": 0}, "The speed must be more than zero, and 1000000 at most."),
+        ({"speed": 1e7}, "The speed must be more than zero, and 1000000 at most."),
+        ({"speed": 1e6}, "Rate times speed must be 100000 trades a second at most."),
         ({"port": 65536}, "The port must lie between 0 and 65535."),
         ({"host": "0.0.0.0"}, "The sandbox listens on loopback only, not on '0.0.0.0'."),
         ({"host": "example.com"}, "The sandbox listens on loopback only, not on 'example.com'."),

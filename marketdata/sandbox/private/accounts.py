@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import stat
 from dataclasses import dataclass, field, fields
@@ -12,6 +11,8 @@ from typing import Any
 import orjson
 
 MAX_NAME = 100
+# A second; more than any machine gets done, so that a slip of the keyboard is told from a wish.
+MAX_RATE = 100_000.0
 # "params" refuses the authentication of the stream; a code is what REST answers.
 REFUSALS = ("", "params", "10003", "10004", "10005", "10006", "10010", "33004")
 
@@ -20,7 +21,7 @@ REFUSALS = ("", "params", "10003", "10004", "10005", "10006", "10010", "33004")
 class SandboxAccount:
     """One account: its name, its key, how busy it is, what it may do, and whether it is refused.
 
-    `rate` is events a second of its story, 0 for an account that only does what it is told; an event is one
+    `rate` is events a second of its story (100,000 at most), 0 for an account that only does what it is told; an event is one
     thing that happens to an order (accepted, filled, cancelled) and makes about four frames.
     ValueError says in a sentence what cannot be.
     """
@@ -53,8 +54,9 @@ def _is_text(value: Any) -> bool:
 def check_rate(rate: Any) -> None:
     """Raise ValueError for what is no rate."""
     number = isinstance(rate, int | float) and not isinstance(rate, bool)
-    if not (number and math.isfinite(rate) and rate >= 0):
-        raise ValueError("The rate of an account must be zero or more events a second.")
+    # A comparison with NaN is false, so it is refused, too.
+    if not (number and 0 <= rate <= MAX_RATE):
+        raise ValueError(f"The rate of an account must be 0 to {MAX_RATE:.0f} events a second.")
 
 
 def check_refusal(refusal: Any) -> None:

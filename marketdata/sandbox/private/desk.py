@@ -10,6 +10,7 @@ from typing import Any
 
 from marketdata.sandbox.exchange import Exchange
 from marketdata.sandbox.faults.frames import changed_frames
+from marketdata.sandbox.feed import breathe
 from marketdata.sandbox.private.accounts import SandboxAccount, check_rate, check_refusal
 from marketdata.sandbox.private.book import Account, Outcome
 from marketdata.sandbox.private.history import Executions, Orders
@@ -64,33 +65,42 @@ class Desk:
         """Whether authentication on a stream is refused."""
         return self.refusal in KEY_REFUSALS
 
-    def change(self, *, rate: float | None = None, refusal: str | None = None) -> None:
-        """Set how busy it is and how it is refused. ValueError for what cannot be."""
+    def change(
+        self, *, rate: float | None = None, refusal: str | None = None, factor: float | None = None
+    ) -> None:
+        """Set how busy it is and how it is refused. ValueError for what cannot be.
+
+        `factor` makes it so many times as busy as usual; 1 ends that.
+        """
         if rate is not None:
             check_rate(rate)
+        usual = self.usual_rate if rate is None else float(rate)
+        busy = self.rate if rate is factor is None else usual * (1 if factor is None else factor)
+        check_rate(busy)
         if refusal is not None:
             check_refusal(refusal)
             self.refusal = refusal
-        if rate is not None:
-            self.rate = self.usual_rate = float(rate)
-
-    def flood(self, factor: float = FLOOD_FACTOR) -> None:
-        """Be so many times as busy as usual; 1 ends it."""
-        self.rate = self.usual_rate * factor
+        self.rate, self.usual_rate = busy, usual
 
     # --- what happens ------------------------------------------------------------------------
 
-    def events(self, count: int) -> None:
-        """Let the next things happen."""
-        for _ in range(count):
-            self._publish_all(self._story.event(self._exchange.clock()))
+    def event(self) -> None:
+        """Let the next thing happen."""
+        self._publish_all(self._story.event(self._exchange.clock()))
 
-    def run(self, lives: int) -> None:
-        """Let so many orders be born and come to their ends."""
-        for _ in range(lives):
+    async def events(self, count: int) -> None:
+        """Let the next things happen; others have their turn in between."""
+        for number in range(1, count + 1):
+            self.event()
+            await breathe(number)
+
+    async def run(self, lives: int) -> None:
+        """Let so many orders be born and come to their ends; others have their turn in between."""
+        for number in range(1, lives + 1):
             life = self._story.begin()
             while frames := self._story.advance(life, self._exchange.clock()):
                 self._publish_all(frames)
+            await breathe(number)
 
     def match(self, symbol: str, trades: Sequence[Trade]) -> None:
         """Let the market's trades fill what they reach."""

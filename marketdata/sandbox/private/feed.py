@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from marketdata.sandbox.exchange import Exchange
-from marketdata.sandbox.feed import MAX_STEP_SECONDS, keep_time
+from marketdata.sandbox.feed import MAX_STEP_SECONDS, breathe, keep_time
+from marketdata.sandbox.private.accounts import MAX_RATE
 from marketdata.sandbox.private.desk import Desks
 from marketdata.sandbox.private.funding import Funding
 from marketdata.sandbox.private.wire import Frame
@@ -24,14 +25,18 @@ class PrivateFeed:
         """Go on for ever; a quiet account costs next to nothing."""
         await keep_time(self._exchange.running, self.step)
 
-    def step(self, seconds: float) -> None:
+    async def step(self, seconds: float) -> None:
         """Let happen what falls due in a span of time; lost time is not caught up."""
         self._funding.settle_due()
         seconds = min(seconds, MAX_STEP_SECONDS)
         for desk in self._desks:
-            self._due[desk.name] += seconds * desk.rate * self._speed
+            self._due[desk.name] += seconds * min(desk.rate * self._speed, MAX_RATE)
             count, self._due[desk.name] = divmod(self._due[desk.name], 1)
-            desk.events(int(count))
+            for number in range(1, int(count) + 1):
+                desk.event()
+                await breathe(number)
+                if not self._exchange.running.is_set():
+                    return
 
 
 class PrivateReplay:
