@@ -29,6 +29,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+from marketdata.sandbox.bodies import read_body
 from marketdata.sandbox.connections import CHANNELS, ENDINGS
 from marketdata.sandbox.exchange import MAX_REFUSAL_SECONDS, DrainTimeout, Exchange
 from marketdata.sandbox.faults.acts import Acts
@@ -100,7 +101,8 @@ class Control:
     async def break_connections(self, body: Body) -> dict[str, Any]:
         """The connections are gone when this returns."""
         how, channel = body.get("how", "reset"), body.get("channel")
-        if how not in ENDINGS:
+        # A tuple, because what cannot be hashed is still compared.
+        if how not in tuple(ENDINGS):
             raise BadRequest(f"how is one of {', '.join(ENDINGS)}.")
         if channel not in (None, *CHANNELS):
             raise BadRequest(f"channel is one of {', '.join(CHANNELS)}.")
@@ -175,9 +177,7 @@ def _action(action: Action) -> Handler:
 
 async def _body(request: web.Request) -> Body:
     try:
-        body = orjson.loads(await request.read() or b"{}")
-    except web.HTTPRequestEntityTooLarge:
-        raise BadRequest("The body is too large.") from None
+        body = orjson.loads(await read_body(request) or b"{}")
     except orjson.JSONDecodeError:
         raise BadRequest("The body is no JSON.") from None
     if not isinstance(body, dict):

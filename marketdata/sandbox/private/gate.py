@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import orjson
 from aiohttp import web
 
+from marketdata.sandbox.bodies import UnreadableBody, read_body
 from marketdata.sandbox.exchange import Exchange
 from marketdata.sandbox.limits import Rate
 from marketdata.sandbox.private.desk import Desk, Desks
@@ -69,7 +70,7 @@ class Gate:
         async def handle(request: web.Request) -> web.StreamResponse:
             left, now, name = limit - 1, self._exchange.clock(), ""
             try:
-                raw = await request.read()
+                raw = await _read(request)
                 desk = self._caller(request, raw)
                 body = _body(raw) if request.method == "POST" else {}
                 wanted, name = max(1, weight(body)), desk.name
@@ -137,6 +138,13 @@ class Gate:
                 "X-Bapi-Limit-Reset-Timestamp": str(reset),
             },
         )
+
+
+async def _read(request: web.Request) -> bytes:
+    try:
+        return await read_body(request)
+    except UnreadableBody as exc:
+        raise Refused(PARAMETER_ERROR, f"params error: {exc}") from None
 
 
 def _body(raw: bytes) -> Mapping[str, Any]:

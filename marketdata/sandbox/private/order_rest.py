@@ -84,14 +84,19 @@ def _row(
     category: Any, order: Any, ids: Body, now_ms: int, *, creates: bool, failed: bool
 ) -> dict[str, Any]:
     asked = order if isinstance(order, dict) else {}
-    link = ids["orderLinkId"] or asked.get("orderLinkId") or ""
     row = {
         "category": category,
-        "symbol": asked.get("symbol", ""),
+        "symbol": _text(asked, "symbol"),
         "orderId": ids["orderId"],
-        "orderLinkId": link,
+        "orderLinkId": ids["orderLinkId"] or _text(asked, "orderLinkId"),
     }
     return row | ({"createAt": "" if failed else str(now_ms)} if creates else {})
+
+
+def _text(order: Body, name: str) -> str:
+    # Whatever else stands there may lie too deep to be written again.
+    value = order.get(name)
+    return value if isinstance(value, str) else ""
 
 
 def _orders(body: Body) -> Sequence[Any]:
