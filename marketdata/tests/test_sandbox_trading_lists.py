@@ -206,3 +206,44 @@ def test_a_start_of_fundings_needs_an_end(client):
     assert [int(row["fundingRateTimestamp"]) for row in both] == [now + 1005, now + 1000]
     assert client.listed(path, symbol="BTCUSDT", startTime=now, endTime=now + 1004) == both[1:]
     assert client.listed(path, symbol="BTCUSDT", limit=1) == both[:1]
+
+
+@pytest.mark.parametrize("only", [0, 1])
+def test_orders_are_listed_by_coin(client, only):
+    ids = {"BTC": client.placed("Buy", LONG, "0.01", "59000")}
+    ids["ETH"] = client.placed("Buy", LONG, "0.1", "1000", symbol="ETHUSDT")
+    if only:
+        client.post("/v5/order/cancel-all", settleCoin="USDT")
+
+    def found(**query):
+        rows = client.listed("/v5/order/realtime", openOnly=only, **query)
+        return {row["orderId"] for row in rows}
+
+    assert found(baseCoin="BTC") == found(symbol="BTCUSDT") == {ids["BTC"]}
+    assert found(baseCoin="ETH", settleCoin="USDT") == {ids["ETH"]}
+    assert found(settleCoin="USDT") == set(ids.values())
+    assert found(baseCoin="DOGE") == found(settleCoin="USDC") == set()
+    assert found(baseCoin="ETH", settleCoin="USDC") == set()
+
+
+def test_positions_come_in_pages(client):
+    for symbol, size in (("ETHUSDT", "0.1"), ("BTCUSDT", "0.01")):
+        client.placed("Sell", SHORT, size, symbol=symbol)
+        client.placed("Buy", LONG, size, symbol=symbol)
+    path, coin = "/v5/position/list", {"settleCoin": "USDT"}
+
+    def places(rows):
+        return [(row["symbol"], row["positionIdx"]) for row in rows]
+
+    everything = [("BTCUSDT", 1), ("BTCUSDT", 2), ("ETHUSDT", 1), ("ETHUSDT", 2)]
+    for limit in (1, 2, 3, 4):
+        assert len(client.get(path, limit=limit, **coin)["result"]["list"]) == limit
+        assert places(client.listed(path, limit=limit, **coin)) == everything
+    assert places(client.listed(path, limit=1, symbol="ETHUSDT")) == everything[2:]
+    # A leg that is closed between two pages makes none be left out.
+    cursor = client.get(path, limit=2, **coin)["result"]["nextPageCursor"]
+    client.placed("Sell", LONG, "0.01")
+    left = client.get(path, cursor=cursor, **coin)["result"]
+    assert (places(left["list"]), left["nextPageCursor"]) == (everything[2:], "")
+    for wrong in ("x", "BTCUSDT", "BTCUSDT:", "BTCUSDT:x"):
+        assert client.get(path, cursor=wrong, **coin)["retCode"] == 10001

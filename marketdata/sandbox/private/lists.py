@@ -17,6 +17,7 @@ import orjson
 
 from marketdata.sandbox.private.gate import is_number
 from marketdata.sandbox.private.history import Entry, Listing, Place
+from marketdata.sandbox.private.legs import Leg
 from marketdata.sandbox.rest import ParameterError, Query, number
 
 DAY_MS = 24 * 3600 * 1000
@@ -111,3 +112,20 @@ def cursor(query: Query) -> Place | None:
     if not (colon and is_number(time_ms) and is_number(count)):
         raise ParameterError("params error: cursor invalid")
     return int(time_ms), int(count)
+
+
+def leg_page(legs: Iterable[Leg], query: Query, limit: int) -> tuple[list[Leg], str]:
+    """One page of legs by symbol and index, and a cursor, percent-encoded, when there is more."""
+    text = unquote(query.get("cursor", ""))
+    symbol, _, index = text.partition(":")
+    if text and not is_number(index):
+        raise ParameterError("params error: cursor invalid")
+    after = (symbol, int(index or -1))
+    rest = sorted((leg for leg in legs if _leg_place(leg) > after), key=_leg_place)
+    page = rest[:limit]
+    more = len(rest) > limit
+    return page, quote(f"{page[-1].symbol}:{page[-1].index}", safe="") if more else ""
+
+
+def _leg_place(leg: Leg) -> tuple[str, int]:
+    return leg.symbol, leg.index

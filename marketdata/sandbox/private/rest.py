@@ -14,11 +14,13 @@ from aiohttp import web
 from marketdata.sandbox.exchange import Exchange
 from marketdata.sandbox.private.desk import Desk
 from marketdata.sandbox.private.gate import Answer, Gate, Reply
+from marketdata.sandbox.private.history import Entry
 from marketdata.sandbox.private.lists import (
     DAY_MS,
     END,
     Rules,
     cursor,
+    leg_page,
     linear,
     listed,
     matching,
@@ -109,24 +111,34 @@ class AccountEndpoints:
             either = (one for one in everything if one.is_final == bool(only))
             recent = islice(either, RECENTLY_CLOSED if only else None)
             entries = matching(recent, query, {"symbol": "symbol"})
+            entries = (one for one in entries if self._is_of_coins(one, query))
         else:
             entries = matching(desk.orders.newest_first(0, END), query, {})
         later = (one for one in entries if before is None or one.place < before)
         return listed(later, limit)
 
     def positions(self, desk: Desk, query: Query) -> dict[str, Any]:
-        """Legs: flat ones, too, of one symbol, only those with a size of a coin."""
+        """Legs in pages: flat ones, too, of one symbol, only those with a size of a coin."""
         linear(query)
         one_of(query, "symbol", "settleCoin")
-        number(query, "limit", default=20, least=1, most=200)
+        limit = number(query, "limit", default=20, least=1, most=200)
         symbol = query.get("symbol", "")
         if symbol and symbol not in self._exchange.instruments:
             raise ParameterError("params error: symbol invalid")
         legs = desk.account.legs_of(symbol) if symbol else desk.account.held()
         if not symbol and query["settleCoin"] != "USDT":
             legs = []
+        legs, following = leg_page(legs, query, limit)
         rows = [rest_position(position_row(leg, self._exchange.mark(leg.symbol))) for leg in legs]
-        return {"category": "linear", "list": rows, "nextPageCursor": ""}
+        return {"category": "linear", "list": rows, "nextPageCursor": following}
+
+    def _is_of_coins(self, order: Entry, query: Query) -> bool:
+        """Whether it is an order of the base and the settlement coin that are asked for."""
+        if query.get("settleCoin", "") not in ("", "USDT"):
+            return False
+        one = self._exchange.instruments.get(order.symbol)
+        base = query.get("baseCoin", "")
+        return not base or (one is not None and one.base_coin == base)
 
     def wallet(self, desk: Desk, query: Query) -> dict[str, Any]:
         """The wallet of a unified account."""
