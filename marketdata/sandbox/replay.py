@@ -9,11 +9,13 @@ A recording is a file of JSON lines, in the order of reception:
 `ms` is the time of reception. A frame goes to whoever subscribed to its topic, a text without
 one to every connection of its channel. The channel "private" means all accounts, "private:NAME"
 that one. Recorded objects without a topic (acknowledgements, pongs) answered somebody else's
-requests and are not played.
+requests and are not played. A last line that breaks off, as whoever writes leaves it behind when
+it is killed, is left out.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +27,8 @@ from marketdata.sandbox.instruments import SYMBOL
 from marketdata.sandbox.wire import TICKER_TOPIC, TRADE_TOPIC
 
 PUBLIC, PRIVATE = "public", "private"
+
+logger = logging.getLogger(__name__)
 
 
 class RecordingError(ValueError):
@@ -114,10 +118,24 @@ def read(path: Path) -> Iterator[Recorded]:
     try:
         with path.open("rb") as file:
             for number, line in enumerate(file, start=1):
-                if line.strip():
-                    yield _parse(line, where=f"{path}, line {number}")
+                where = f"{path}, line {number}"
+                if _is_torn(line):
+                    logger.warning("%s: breaks off in the middle and is left out.", where)
+                elif line.strip():
+                    yield _parse(line, where=where)
     except OSError as exc:
         raise RecordingError(f"{path} cannot be read: {exc.strerror}.") from None
+
+
+def _is_torn(line: bytes) -> bool:
+    """Whether it is a last line that was not written to its end."""
+    if line.endswith(b"\n") or not line.strip():
+        return False
+    try:
+        orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return True
+    return False
 
 
 def _parse(line: bytes, *, where: str) -> Recorded:

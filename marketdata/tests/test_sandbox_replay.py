@@ -28,9 +28,8 @@ DELTA: dict[str, Any] = {
 
 
 def recording(path, *lines):
-    path.write_text(
-        "\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines)
-    )
+    texts = (line if isinstance(line, str) else json.dumps(line) for line in lines)
+    path.write_text("".join(f"{text}\n" for text in texts))
     return path
 
 
@@ -166,6 +165,27 @@ def test_a_line_that_cannot_be_played_is_named(tmp_path, line, sentence):
     with pytest.raises(RecordingError, match=sentence) as caught:
         scan([file])
     assert str(caught.value).startswith(f"{file}, line 2: ")
+
+
+def torn(file, cut):
+    file.write_bytes(file.read_bytes()[:-cut])
+    return file
+
+
+def test_a_last_line_that_breaks_off_is_left_out(tmp_path, caplog):
+    file = torn(recording(tmp_path / "r", entry(TRADE), entry(TRADE)), 9)
+    with playing(file) as sandbox:
+        frames = played(sandbox, listen(sandbox, TRADES))
+    assert [json.loads(frame) for frame in frames] == [TRADE]
+    assert f"{file}, line 2: breaks off in the middle and is left out." in caplog.messages
+
+
+def test_a_last_line_without_its_end_is_played_when_it_is_whole(tmp_path, caplog):
+    file = torn(recording(tmp_path / "r", entry(DELTA), entry(TRADE)), 1)
+    assert (scan([file]).topics, caplog.messages) == ({TICKERS, TRADES}, [])
+    odd = torn(recording(tmp_path / "odd", entry(TRADE), "7"), 1)
+    with pytest.raises(RecordingError, match="line 2: neither an object nor a list"):
+        scan([odd])
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path):
