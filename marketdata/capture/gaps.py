@@ -194,6 +194,9 @@ class GapBook:
         """End what is open of `feeds`: REST is asked for what was up to `at`, and all that is
         later comes on the stream, which lives from then on.
 
+        The clock of REST may be behind that of the streams: `at` is as much later than the
+        moment of subscribing as it may be, and the gap is judged when that time has passed.
+
         Nothing ends unless `still` holds, of which it is certain that no gap opens meanwhile.
         """
         with self._lock:

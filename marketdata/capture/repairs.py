@@ -3,7 +3,9 @@
 An account is repaired each time its connection is subscribed, however short it was away; symbols
 when they were away for long. Because the stream was subscribed before REST is asked, everything
 up to the moment of asking is in the answer or on the stream: the gaps end at that moment, also of
-a quiet account, whose next row may come in days. A sweep takes what is left: short gaps of
+a quiet account, whose next row may come in days. They end a little later, in fact, as REST may
+lag behind the streams: it is asked at once, and once more when that time has passed, which is
+when the gaps are judged. A sweep takes what is left: short gaps of
 symbols, and every gap that could not be filled, with growing delays. Audits look whether a
 stream that was never interrupted brought all that REST shows.
 
@@ -17,7 +19,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.db import DatabaseError, InterfaceError, connection
 from django.utils import timezone
@@ -58,6 +60,7 @@ class Repairs:
     def __init__(self, config: CaptureConfig, books: Books) -> None:
         self.report = RepairReport()
         self._config, self._books = config, books
+        self._settle = timedelta(seconds=config.repair_settle)
         self._links: dict[Key, Link] = {}
         self._lock = threading.Lock()
         self._stopping = threading.Event()
@@ -171,6 +174,7 @@ class Repairs:
 
     def _repair(self, link: Link) -> None:
         left, is_new = link.take()
+        early: set[Stream] = set()
         chosen = self._choice(link, is_new)
         try:
             life, ending = link.supervisor.lives, self._lasting(link, left, is_new)
@@ -181,15 +185,19 @@ class Repairs:
             reconciler = self._reconciler(link)
             now = reconciler.exchange_time(link.context)
             link.trouble = ""
-            self._books.gaps.hand_over(now, ending, lambda: link.supervisor.lives_on(life))
+            until = now + self._settle
+            self._books.gaps.hand_over(until, ending, lambda: link.supervisor.lives_on(life))
             self._books.persist()
-            link.audited_until = link.audited_until or now
+            if link.audited_until is None:
+                # Audits look again at what is repaired now.
+                starts = [gap.started_at for gap in _gaps(link, link.streams[0], chosen)]
+                link.audited_until = min([now, *starts])
             for stream in [stream for stream in link.streams if stream in left]:
                 gaps = _gaps(link, stream, chosen)
                 if link.context is not None:
                     findings = reconciler.repair(stream, link.context, gaps, now)
                 else:
-                    findings = [reconciler.trades_of(link.symbol, gaps)] if gaps else []
+                    findings = [reconciler.trades_of(link.symbol, gaps, now)] if gaps else []
                 error = self._noted(link, stream, findings)
                 if isinstance(error, AuthenticationFailed):
                     self._refuse(link, left - {stream}, str(error))
@@ -199,8 +207,25 @@ class Repairs:
                 # A gap is asked for again when it is due; without one the wish itself stays.
                 if error is None or gaps:
                     left.discard(stream)
+                if error is None and self._ask_again(link, stream, gaps, now):
+                    early.add(stream)
         finally:
             link.want(left, is_new=is_new)
+            link.want(early)
+
+    def _ask_again(self, link: Link, stream: Stream, gaps: list[CaptureGap], now: datetime) -> bool:
+        """Have those of `gaps` asked for again that ended too shortly before `now` to be judged.
+
+        Those that end far ahead, by a clock that was wrong, are left to the sweeps.
+        """
+        asked, least = {gap.pk for gap in gaps}, now - self._settle
+        ends = [gap.ended_at for gap in _gaps(link, stream) if gap.pk in asked and gap.ended_at]
+        delays = [(end - least).total_seconds() for end in ends if end > least]
+        delay = min(delays, default=self._config.sweep_interval)
+        if delay >= self._config.sweep_interval:
+            return False
+        self._queue.put(link.key, delay)
+        return True
 
     def _choice(self, link: Link, is_new: bool) -> Callable[[CaptureGap], bool]:
         """Which gaps to ask for: of a new connection an account's all, a symbol's long ones."""
@@ -238,6 +263,7 @@ class Repairs:
             self._config.environment,
             self._config.endpoints,
             patience=PATIENCE_SECONDS,
+            lag=self._config.repair_settle,
             settle=lambda stream: link.writers[stream].flush(),
             is_wanted=lambda: not self._stopping.is_set() and self._links.get(link.key) is link,
         )

@@ -26,7 +26,14 @@ from marketdata.capture.private_writers import (
 )
 from marketdata.coverage.audit import declare_unheard
 from marketdata.coverage.findings import Finding
-from marketdata.coverage.gap_rows import Span, hull, note_attempt, unfinished_gaps
+from marketdata.coverage.gap_rows import (
+    TOO_EARLY,
+    Span,
+    hull,
+    note_attempt,
+    note_early,
+    unfinished_gaps,
+)
 from marketdata.coverage.reconciler_base import ReconcilerBase, times_within
 from marketdata.models import CaptureGap, PrivateExecution, Stream
 
@@ -53,67 +60,77 @@ class AccountReconciler(ReconcilerBase):
         self._positions = PositionWriter(**self._writer_options)
         self._wallet = WalletWriter(**self._writer_options)
 
-    def exchange_time(self, context: AccountContext | None = None) -> datetime:
-        """The exchange's clock: everything up to it is in what is asked from now on."""
-        with closing(self._client(context)) as client:
-            return client.get_server_time()
-
     # --- by hand: a span of any length -------------------------------------------------------
 
     def executions(self, context: AccountContext, asked: Span) -> Finding:
         """Fill the executions of an account within `asked`."""
         gaps = _gaps_within(asked, Stream.EXECUTIONS, context)
-        return self._fill_executions(context, asked, gaps)[0]
+        return self._fill_executions(context, asked, gaps, None)[0]
 
     def orders(self, context: AccountContext, asked: Span) -> Finding:
         """Fetch the last state of each order of an account within `asked`, open ones included."""
-        return self._fill_orders(context, asked, _gaps_within(asked, Stream.ORDERS, context))
+        gaps = _gaps_within(asked, Stream.ORDERS, context)
+        return self._fill_orders(context, asked, gaps, None)
 
     # --- beside a capture: up to a moment when the stream was subscribed ---------------------
 
     def repair(
         self, stream: Stream, context: AccountContext, gaps: Sequence[CaptureGap], now: datetime
     ) -> list[Finding]:
-        """Fill these gaps of a stream, which have ended; without any, look at the last minute."""
+        """Fill these gaps of a stream, which have ended; without any, look at the last minute.
+
+        `now` is the exchange's time, read before this; gaps that end less than a lag before it
+        stay as they are, and are to be asked for again.
+        """
         spans = [Span(gap.started_at, gap.ended_at or now) for gap in gaps]
         around = hull(spans) or Span(now, now)
         asked = Span(around.start - OVERLAP, max(around.end, now) + AHEAD)
         if stream == Stream.EXECUTIONS:
             if not gaps:
-                return [self._fill_executions(context, asked, [])[0]]
-            return [self._repair_executions(context, gap) for gap in gaps]
+                return [self._fill_executions(context, asked, [], now)[0]]
+            return [self._repair_executions(context, gap, now) for gap in gaps]
         if stream == Stream.ORDERS:
-            return [self._fill_orders(context, asked, gaps)]
+            return [self._fill_orders(context, asked, gaps, now)]
         if stream == Stream.POSITIONS:
             return [self._take_positions(context, asked, gaps, now)]
         return [self._take_wallet(context, asked, gaps, now)]
 
     def audit_executions(self, context: AccountContext, asked: Span) -> Finding:
         """Look whether the stream brought what REST shows of `asked`."""
-        finding, fresh = self._fill_executions(context, asked, [])
+        finding, fresh = self._fill_executions(context, asked, [], asked.end)
         declare_unheard(finding, fresh, account_id=context.account_id)
         return finding
 
-    def _repair_executions(self, context: AccountContext, gap: CaptureGap) -> Finding:
+    def _repair_executions(
+        self, context: AccountContext, gap: CaptureGap, now: datetime
+    ) -> Finding:
         start = min(gap.started_at, known_until(context, gap)) - OVERLAP
         asked = Span(start, (gap.ended_at or gap.started_at) + AHEAD)
-        return self._fill_executions(context, asked, [gap])[0]
+        return self._fill_executions(context, asked, [gap], now)[0]
 
     # --- the four streams --------------------------------------------------------------------
 
     def _fill_executions(
-        self, context: AccountContext, asked: Span, gaps: Sequence[CaptureGap]
+        self,
+        context: AccountContext,
+        asked: Span,
+        gaps: Sequence[CaptureGap],
+        now: datetime | None,
     ) -> tuple[Finding, list[Any]]:
         finding = Finding(Stream.EXECUTIONS, context.name, asked)
 
         def pages(client: BybitRestClient) -> Iterable[Parsed[Any]]:
             return client.executions_pages(start=asked.start, end=asked.end)
 
-        fresh = self._ask(context, finding, self._executions, pages)
-        return self._judged(finding, gaps, fresh, CaptureGap.State.FILLED), fresh
+        now, fresh = self._ask(context, finding, self._executions, pages, now)
+        return self._judged(finding, gaps, fresh, CaptureGap.State.FILLED, now), fresh
 
     def _fill_orders(
-        self, context: AccountContext, asked: Span, gaps: Sequence[CaptureGap]
+        self,
+        context: AccountContext,
+        asked: Span,
+        gaps: Sequence[CaptureGap],
+        now: datetime | None,
     ) -> Finding:
         finding = Finding(Stream.ORDERS, context.name, asked, note=LAST_STATES)
 
@@ -121,8 +138,8 @@ class AccountReconciler(ReconcilerBase):
             yield from client.order_history_pages(start=asked.start - ORDER_LOOKBACK, end=asked.end)
             yield client.get_open_orders()
 
-        fresh = self._ask(context, finding, self._orders, pages)
-        return self._judged(finding, gaps, fresh, CaptureGap.State.PARTIAL)
+        now, fresh = self._ask(context, finding, self._orders, pages, now)
+        return self._judged(finding, gaps, fresh, CaptureGap.State.PARTIAL, now)
 
     def _take_positions(
         self, context: AccountContext, asked: Span, gaps: Sequence[CaptureGap], now: datetime
@@ -141,29 +158,36 @@ class AccountReconciler(ReconcilerBase):
             for symbol in sorted(symbols):
                 yield client.get_positions(symbol)
 
-        fresh = self._ask(context, finding, self._positions, pages)
-        return self._judged(finding, gaps, fresh, CaptureGap.State.UNFILLABLE)
+        _, fresh = self._ask(context, finding, self._positions, pages, now)
+        return self._judged(finding, gaps, fresh, CaptureGap.State.UNFILLABLE, now)
 
     def _take_wallet(
         self, context: AccountContext, asked: Span, gaps: Sequence[CaptureGap], now: datetime
     ) -> Finding:
         finding = Finding(Stream.WALLET, context.name, asked, note=PRESENT_STATE.format(now))
-        fresh = self._ask(
-            context, finding, self._wallet, lambda client: [client.get_wallet_balance()]
+        _, fresh = self._ask(
+            context, finding, self._wallet, lambda client: [client.get_wallet_balance()], now
         )
-        return self._judged(finding, gaps, fresh, CaptureGap.State.UNFILLABLE)
+        return self._judged(finding, gaps, fresh, CaptureGap.State.UNFILLABLE, now)
 
     def _ask(
-        self, context: AccountContext, finding: Finding, writer: PrivateWriter[Any], pages: Pages
-    ) -> list[Any]:
+        self,
+        context: AccountContext,
+        finding: Finding,
+        writer: PrivateWriter[Any],
+        pages: Pages,
+        now: datetime | None,
+    ) -> tuple[datetime | None, list[Any]]:
         """Store page by page, so that what arrived stays if a later page fails.
 
-        The rows that were not there before.
+        The exchange's time before anything was asked, read here unless it is known, and the rows
+        that were not there before.
         """
         key, write = writer.key(context.account_id), partial(writer.write_for, context)
         fresh: list[Any] = []
         try:
             with closing(self._client(context)) as client:
+                now = now or client.get_server_time()
                 for parsed in pages(client):
                     if not finding.found:
                         self._settle(finding.stream)
@@ -171,7 +195,7 @@ class AccountReconciler(ReconcilerBase):
                     fresh += self._store(finding, key, writer, write, parsed)
         except (BybitError, ValueError) as error:
             finding.fail(error)
-        return fresh
+        return now, fresh
 
     def _judged(
         self,
@@ -179,18 +203,30 @@ class AccountReconciler(ReconcilerBase):
         gaps: Sequence[CaptureGap],
         fresh: Sequence[Any],
         done: CaptureGap.State,
+        now: datetime | None,
     ) -> Finding:
+        """Say what became of gaps; of those that end within a lag before `now` nothing yet."""
         self._finished(finding)
-        complete = None if finding.missing else finding.asked
+        asked = finding.asked
+        complete = None if finding.missing else asked
+        early: list[Span] = []
         for gap in gaps:
+            added = times_within(fresh, gap.started_at, gap.ended_at or asked.end)
+            span = asked.within(gap.started_at, gap.ended_at)
+            if complete and now and gap.ended_at and span.end > now - self._lag:
+                early.append(span)
+                finding.gaps |= note_early(gap.pk, rows_added=added)
+                continue
             finding.gaps |= note_attempt(
                 gap.pk,
                 complete,
-                rows_added=times_within(fresh, gap.started_at, gap.ended_at or finding.asked.end),
+                rows_added=added,
                 done=done,
                 note=finding.note,
                 error=finding.error,
             )
+        if early:
+            finding.missing, finding.note = hull(early), TOO_EARLY
         return finding
 
 

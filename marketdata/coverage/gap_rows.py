@@ -9,7 +9,7 @@ from django.db import models, transaction
 
 from marketdata.bybit.errors import RateLimited
 from marketdata.coverage.ledger import vouch
-from marketdata.coverage.spans import TICK
+from marketdata.coverage.spans import TICK, on_ticks
 from marketdata.coverage.spans import Span as Span
 from marketdata.coverage.spans import hull as hull
 from marketdata.models import CaptureGap, CoverageInterval
@@ -17,6 +17,8 @@ from marketdata.models import CaptureGap, CoverageInterval
 UNFINISHED = (CaptureGap.State.OPEN, CaptureGap.State.PARTIAL)
 # Said of a gap that REST has answered for and will never show: only archives have it.
 BEYOND_REACH = "more trades than the exchange shows of its latest"
+# Said of a gap that is younger than rows may be that REST does not show yet.
+TOO_EARLY = "asked too soon after its end: rows may still be missing from the answer"
 LONGEST_DELAY_SECONDS = 3600.0
 
 
@@ -96,6 +98,44 @@ def note_attempt(
         return {gap.pk: CaptureGap.State(gap.state)}
 
 
+def note_early(
+    pk: int, *, rows_added: int = 0, until: datetime | None = None, lost: Span | None = None
+) -> dict[int, CaptureGap.State]:
+    """Write down that a gap was asked for too soon to judge its end; its state, which stays.
+
+    That is no attempt, and delays none. Its beginning leaves the gap, where something is known
+    of it: `lost` can never be shown, and is a gap of its own; from there on everything is there
+    `until` then, which lies before the gap's end.
+    """
+    with transaction.atomic():
+        gap = CaptureGap.objects.select_for_update().filter(pk=pk).first()
+        if gap is None or gap.ended_at is None:
+            return {}
+        gap.rows_added += rows_added
+        start, states = gap.started_at, {}
+        if lost is not None:
+            beyond = CaptureGap.objects.create(
+                stream=gap.stream, symbol=gap.symbol, account_id=gap.account_id,
+                started_at=start, ended_at=lost.end, reason=gap.reason, attempts=1,
+                evidence={**gap.evidence, "note": BEYOND_REACH},
+            )  # fmt: skip
+            states[beyond.pk] = CaptureGap.State(beyond.state)
+            start = lost.end + TICK
+        if until is not None and (sure := on_ticks(start, until)) is not None:
+            source = CoverageInterval.Source.REST
+            vouch(gap.stream, gap.symbol, gap.account_id, sure.start, sure.end, source)
+            start = sure.end + TICK
+        if start != gap.started_at:
+            gap.evidence = {"first": _bounds(gap.started_at, gap.ended_at), **gap.evidence}
+            gap.started_at = start
+        gap.save(update_fields=["rows_added", "started_at", "evidence"])
+        return states | {gap.pk: CaptureGap.State(gap.state)}
+
+
+def _bounds(start: datetime, end: datetime) -> dict[str, str]:
+    return {"started_at": start.isoformat(), "ended_at": end.isoformat()}
+
+
 def _shrink(gap: CaptureGap, whole: Span, complete: Span, done: CaptureGap.State) -> Span | None:
     """Take `complete` out of a gap; the part of it that is no longer missing.
 
@@ -106,8 +146,7 @@ def _shrink(gap: CaptureGap, whole: Span, complete: Span, done: CaptureGap.State
         gap.state = done
         return whole
     gap.state = CaptureGap.State.PARTIAL
-    first = {"started_at": whole.start.isoformat(), "ended_at": whole.end.isoformat()}
-    gap.evidence = {"first": first, **gap.evidence}
+    gap.evidence = {"first": _bounds(whole.start, whole.end), **gap.evidence}
     if begins:
         gap.started_at = max(whole.start, complete.end)
         return Span(whole.start, gap.started_at - TICK)

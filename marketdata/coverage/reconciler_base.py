@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from contextlib import closing
+from datetime import datetime, timedelta
 from typing import Any
 
 from marketdata.bybit.environments import Endpoints, Environment
@@ -19,6 +20,8 @@ from marketdata.models import Stream
 
 # How long a whole reconciliation may wait for the database.
 PATIENCE_SECONDS = 60.0
+# How long a row may be on its way into the answers of REST: none is complete of what is younger.
+LAG_SECONDS = 5.0
 
 
 class Unwanted(Exception):
@@ -36,7 +39,8 @@ def _nothing_waits(stream: Stream) -> None:
 class ReconcilerBase:
     """Asks and stores; one for a whole reconciliation, from one thread.
 
-    `patience` is how many seconds the database may be away. Where a capture runs, `settle` has it
+    `patience` is how many seconds the database may be away, `lag` for how many seconds a row may
+    be missing from what the exchange answers. Where a capture runs, `settle` has it
     store what its stream has brought so far: called when an answer is there, before it is
     compared with the tables. `is_wanted` is asked before rows are stored, and ends the
     reconciliation with Unwanted.
@@ -48,17 +52,24 @@ class ReconcilerBase:
         endpoints: Endpoints,
         *,
         patience: float | None = None,
+        lag: float | None = None,
         settle: Callable[[Stream], None] = _nothing_waits,
         is_wanted: Callable[[], bool] = _keep_waiting,
     ) -> None:
         self.books = Books()
         self._environment, self._endpoints = environment, endpoints
         self._settle, self._is_wanted = settle, is_wanted
+        self._lag = timedelta(seconds=LAG_SECONDS if lag is None else lag)
         self._writer_options: dict[str, Any] = {
             "tally": self.books.tally,
             "quarantine": self.books.quarantine,
             "patience": PATIENCE_SECONDS if patience is None else patience,
         }
+
+    def exchange_time(self, context: AccountContext | None = None) -> datetime:
+        """The exchange's clock. What is asked from now on is complete up to a lag before it."""
+        with closing(self._client(context)) as client:
+            return client.get_server_time()
 
     def _client(self, context: AccountContext | None = None) -> BybitRestClient:
         return BybitRestClient(

@@ -18,9 +18,11 @@ from marketdata.coverage.audit import declare_unheard
 from marketdata.coverage.findings import Finding
 from marketdata.coverage.gap_rows import (
     BEYOND_REACH,
+    TOO_EARLY,
     Span,
     hull,
     note_attempt,
+    note_early,
     unfinished_gaps,
 )
 from marketdata.coverage.reconciler_base import ReconcilerBase, identity, stored_keys, times_within
@@ -43,15 +45,19 @@ class TradeReconciler(ReconcilerBase):
         Where no capture runs: what lies behind the newest stored row is a gap, too.
         """
         gaps = unfinished_gaps(asked, stream=Stream.TRADES, symbol=symbol)
-        return self._fill(symbol, asked, gaps, self._tail(symbol, asked, gaps))
+        return self._fill(symbol, asked, gaps, self._tail(symbol, asked, gaps), None)
 
-    def trades_of(self, symbol: str, gaps: Sequence[CaptureGap]) -> Finding:
-        """Fill what the exchange still shows of these gaps, which have ended."""
+    def trades_of(self, symbol: str, gaps: Sequence[CaptureGap], now: datetime) -> Finding:
+        """Fill what the exchange still shows of these gaps, which have ended.
+
+        `now` is the exchange's time, read before this; what is younger than a lag by then stays
+        in its gap, and is to be asked for again.
+        """
         spans = [Span(gap.started_at, gap.ended_at) for gap in gaps if gap.ended_at]
         asked = hull(spans)
         if asked is None:
             raise ValueError("There is no gap with an end to ask for.")
-        return self._fill(symbol, asked, gaps, None)
+        return self._fill(symbol, asked, gaps, None, now)
 
     def audit_trades(self, symbol: str, asked: Span) -> Finding:
         """Look whether the stream brought what REST shows of `asked`, as far as it reaches."""
@@ -61,16 +67,25 @@ class TradeReconciler(ReconcilerBase):
         except (BybitError, ValueError) as error:
             finding.fail(error)
             return finding
-        fresh = self._keep(finding, symbol, parsed)
+        # What is younger may still come on the stream, which the next audit is to see.
+        old = [row for row in parsed.records if row.exchange_ts <= asked.end]
+        fresh = self._keep(finding, Parsed(old, parsed.rejects))
+        fresh = [row for row in fresh if row.exchange_ts >= asked.start]
         declare_unheard(finding, fresh, symbol=symbol)
         return self._finished(finding)
 
     def _fill(
-        self, symbol: str, asked: Span, gaps: Sequence[CaptureGap], tail: Span | None
+        self,
+        symbol: str,
+        asked: Span,
+        gaps: Sequence[CaptureGap],
+        tail: Span | None,
+        now: datetime | None,
     ) -> Finding:
         finding = Finding(Stream.TRADES, symbol, asked)
         spans = [asked.within(gap.started_at, gap.ended_at) for gap in gaps]
         try:
+            until = (now or self.exchange_time()) - self._lag
             parsed = self._recent(symbol)
         except (BybitError, ValueError) as error:
             finding.missing = hull([*spans, *([tail] if tail else [])])
@@ -82,9 +97,14 @@ class TradeReconciler(ReconcilerBase):
         reach = _Reach(symbol, parsed, self._stored_times(parsed.records))
         missing = [reach.missing_of(span) for span in spans]
         rest = reach.missing_of(tail) if tail else None
-        fresh = self._keep(finding, symbol, parsed)
+        fresh = self._keep(finding, parsed)
+        early: list[Span] = []
         for gap, span, left in zip(gaps, spans, missing, strict=True):
             added = times_within(fresh, span.start, span.end)
+            if _is_early(gap, span, left, until) and not finding.refused:
+                early.append(Span(max(span.start, until), span.end))
+                finding.gaps |= _note_early(gap, span, left, until, added)
+                continue
             complete = None if finding.refused else _complete(span, left)
             note = BEYOND_REACH if left else ""
             finding.gaps |= note_attempt(gap.pk, complete, rows_added=added, note=note)
@@ -93,8 +113,9 @@ class TradeReconciler(ReconcilerBase):
                 stream=Stream.TRADES, symbol=symbol, started_at=rest.start, ended_at=rest.end,
                 reason=BEYOND_REACH, attempts=1, evidence={"note": BEYOND_REACH},
             )  # fmt: skip
-        finding.missing = hull(left for left in [*missing, rest] if left is not None)
-        finding.note = BEYOND_REACH if finding.missing else ""
+        lost = [left for left in [*missing, rest] if left is not None]
+        finding.missing = hull([*lost, *early])
+        finding.note = BEYOND_REACH if lost else TOO_EARLY if early else ""
         return self._finished(finding)
 
     def _recent(self, symbol: str) -> Parsed[TradeRecord]:
@@ -103,15 +124,10 @@ class TradeReconciler(ReconcilerBase):
         self._settle(Stream.TRADES)
         return parsed
 
-    def _keep(
-        self, finding: Finding, symbol: str, parsed: Parsed[TradeRecord]
-    ) -> list[TradeRecord]:
-        """Store what was asked for; the rows that were not there before."""
-        asked = finding.asked
-        wanted = [row for row in parsed.records if asked.start <= row.exchange_ts <= asked.end]
-        finding.found = len(wanted)
-        sound = Parsed(wanted, parsed.rejects)
-        return self._store(finding, self._trades.key(), self._trades, self._trades.write, sound)
+    def _keep(self, finding: Finding, parsed: Parsed[TradeRecord]) -> list[TradeRecord]:
+        """Store all that was shown, asked for or not; the rows that were not there before."""
+        finding.found = len(parsed.records)
+        return self._store(finding, self._trades.key(), self._trades, self._trades.write, parsed)
 
     def _tail(self, symbol: str, asked: Span, gaps: list[CaptureGap]) -> Span | None:
         """What lies behind the newest stored row, where no gap row says so already."""
@@ -160,6 +176,22 @@ class _Reach:
     def _has_stored(self, until: datetime) -> bool:
         trades = PublicTrade.objects.filter(symbol=self._symbol)
         return bool(trades.filter(exchange_ts__range=(self._oldest, until)).exists())
+
+
+def _is_early(gap: CaptureGap, span: Span, left: Span | None, until: datetime) -> bool:
+    """Whether trades of a gap may still be missing from an answer that is complete `until` then,
+    behind the part that is `left` beyond its reach."""
+    is_lost = left is not None and left.end >= span.end
+    return gap.ended_at is not None and until < span.end and not is_lost
+
+
+def _note_early(
+    gap: CaptureGap, span: Span, left: Span | None, until: datetime, added: int
+) -> dict[int, CaptureGap.State]:
+    """Keep what is known already: a later answer may not reach back so far."""
+    if span.start > gap.started_at:
+        return note_early(gap.pk, rows_added=added)
+    return note_early(gap.pk, rows_added=added, until=until, lost=left)
 
 
 def _complete(span: Span, left: Span | None) -> Span | None:

@@ -81,6 +81,8 @@ def capture_config(sandbox: SandboxServer, **changes: Any) -> CaptureConfig:
         "max_reconnect_delay": 0.05,
         "refused_delay": 0.05,
         "roster_interval": 0.0,
+        # What the sandbox says is of this moment, as its clock is.
+        "repair_settle": 0.0,
         # Streams alone: repairs have tests of their own.
         "repair": False,
     }
@@ -91,6 +93,7 @@ def capture_config(sandbox: SandboxServer, **changes: Any) -> CaptureConfig:
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """A service in a test looks at its parts often."""
     monkeypatch.setattr("marketdata.capture.service.TICK_SECONDS", 0.02)
+    monkeypatch.setattr("marketdata.coverage.reconciler_base.LAG_SECONDS", 0.0)
 
 
 @pytest.fixture(autouse=True)

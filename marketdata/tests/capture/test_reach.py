@@ -23,6 +23,7 @@ from marketdata.coverage.audit import declare_unheard
 from marketdata.coverage.findings import Finding
 from marketdata.coverage.gap_rows import (
     BEYOND_REACH,
+    TOO_EARLY,
     Span,
     give_up_gaps,
     is_due,
@@ -31,7 +32,7 @@ from marketdata.coverage.gap_rows import (
 )
 from marketdata.coverage.spans import TICK
 from marketdata.coverage.trades import _Reach
-from marketdata.models import CaptureGap, PrivateExecution, PublicTrade, Stream
+from marketdata.models import CaptureGap, CoverageInterval, PrivateExecution, PublicTrade, Stream
 from marketdata.tests.capture.conftest import capture_config
 from marketdata.tests.capture.test_reconcile import reconciler_for
 from marketdata.tests.factories import PrivateExecutionFactory
@@ -77,7 +78,7 @@ class TestReach:
     def test_an_answer_that_begins_within_the_first_millisecond_does_not_fill_it(self, sandbox):
         moment = self.match(sandbox, 1500, heard=30)
         gap = gap_from(moment, moment + timedelta(seconds=5))
-        finding = reconciler_for(sandbox).trades_of("BTCUSDT", [gap])
+        finding = reconciler_for(sandbox).trades_of("BTCUSDT", [gap], gap.ended_at)
         gap.refresh_from_db()
         assert finding.new == 1000
         assert (gap.state, gap.started_at, gap.ended_at) == ("partial", moment, moment + TICK)
@@ -85,7 +86,7 @@ class TestReach:
     def test_an_answer_that_has_the_last_stored_trade_of_that_millisecond_fills_it(self, sandbox):
         moment = self.match(sandbox, 1500, heard=600)
         gap = gap_from(moment, moment + timedelta(seconds=5))
-        reconciler_for(sandbox).trades_of("BTCUSDT", [gap])
+        reconciler_for(sandbox).trades_of("BTCUSDT", [gap], gap.ended_at)
         gap.refresh_from_db()
         assert (gap.state, PublicTrade.objects.count()) == ("filled", 1500)
 
@@ -117,7 +118,7 @@ class TestReach:
             gap_from(now - timedelta(hours=1), now + timedelta(seconds=1), symbol=symbol)
             for symbol in ("BTCUSDT", "ETHUSDT")
         ]
-        reconciler_for(sandbox).trades_of("BTCUSDT", gaps[:1])
+        reconciler_for(sandbox).trades_of("BTCUSDT", gaps[:1], gaps[0].ended_at)
         for gap in gaps:
             gap.refresh_from_db()
         assert [gap.state for gap in gaps] == ["filled", "open"]
@@ -127,10 +128,89 @@ class TestReach:
         for _ in range(12):
             sandbox.send_trades("BTCUSDT", sandbox.make_trades("BTCUSDT", 100))
         gap = gap_from(at(0), at(5))
-        reconciler_for(sandbox).trades_of("BTCUSDT", [gap])
+        reconciler_for(sandbox).trades_of("BTCUSDT", [gap], gap.ended_at)
         gap.refresh_from_db()
         assert (gap.state, gap.evidence) == ("open", {"note": BEYOND_REACH})
         assert open_gaps() == []
+
+
+class TestTooEarly:
+    """No answer is complete of what is younger than a lag, whatever a gap's end says."""
+
+    @pytest.fixture
+    def context(self, tenants):
+        return read_roster(["bob/main"]).contexts[0]
+
+    def ahead(self, **changes) -> CaptureGap:
+        """A gap that was ended by a clock an hour ahead."""
+        now = datetime.now(UTC)
+        return gap_from(now - timedelta(minutes=1), now + timedelta(hours=1), **changes)
+
+    def test_of_trades_what_is_old_enough_leaves_the_gap(self, sandbox):
+        sandbox.send_trades("BTCUSDT", sandbox.make_trades("BTCUSDT", 30))
+        gap, reconciler = self.ahead(), reconciler_for(sandbox)
+        start, end, now = gap.started_at, gap.ended_at, reconciler.exchange_time()
+        finding = reconciler.trades_of("BTCUSDT", [gap], now)
+        gap.refresh_from_db()
+        interval = CoverageInterval.objects.get()
+        assert (gap.state, gap.attempts, gap.rows_added, gap.ended_at) == ("open", 0, 30, end)
+        assert start <= interval.started_at <= start + TICK
+        assert now - TICK <= interval.ended_at <= now
+        assert gap.started_at == interval.ended_at + TICK
+        assert (finding.missing.end, finding.note) == (end, TOO_EARLY)
+
+    def test_of_trades_what_is_beyond_reach_is_a_gap_of_its_own(self, sandbox):
+        for _ in range(12):
+            sandbox.send_trades("BTCUSDT", sandbox.make_trades("BTCUSDT", 100))
+        gap, reconciler = self.ahead(), reconciler_for(sandbox)
+        start = gap.started_at
+        reconciler.trades_of("BTCUSDT", [gap], reconciler.exchange_time())
+        gap.refresh_from_db()
+        beyond = CaptureGap.objects.exclude(pk=gap.pk).get()
+        interval = CoverageInterval.objects.get()
+        oldest = PublicTrade.objects.order_by("exchange_ts")[0].exchange_ts
+        assert (beyond.started_at, beyond.ended_at) == (start, oldest)
+        assert (beyond.state, beyond.evidence["note"]) == ("open", BEYOND_REACH)
+        assert interval.started_at == oldest + TICK
+        assert gap.started_at == interval.ended_at + TICK
+        assert open_gaps() == [gap]
+
+    @pytest.mark.parametrize("stream", ["executions", "orders", "wallet"])
+    def test_of_accounts_it_stays_as_it_is(self, exchange, tenants, context, stream):
+        gap = self.ahead(stream=stream, symbol="", account=tenants["bob"])
+        exchange.script("bob/main", 5)
+        reconciler = reconciler_for(exchange)
+        before, now = (gap.started_at, gap.ended_at), reconciler.exchange_time()
+        findings = reconciler.repair(Stream(stream), context, [gap], now)
+        gap.refresh_from_db()
+        assert (gap.state, gap.attempts, gap.started_at, gap.ended_at) == ("open", 0, *before)
+        assert findings[0].new > 0
+        assert findings[0].missing == Span(*before)
+        assert not CoverageInterval.objects.exists()
+
+    @pytest.mark.parametrize(("age", "state"), [(20, "open"), (40, "filled")])
+    def test_by_hand_a_gap_is_filled_when_a_lag_has_passed(
+        self, exchange, tenants, context, monkeypatch, age, state
+    ):
+        monkeypatch.setattr("marketdata.coverage.reconciler_base.LAG_SECONDS", 30.0)
+        now = datetime.now(UTC)
+        span = Span(now - timedelta(seconds=age + 5), now - timedelta(seconds=age))
+        gap = gap_from(span.start, span.end)
+        account = {"stream": "executions", "symbol": "", "account": tenants["bob"]}
+        gap_of_account = gap_from(span.start, span.end, **account)
+        reconciler, asked = reconciler_for(exchange), Span(now - timedelta(hours=1), now)
+        findings = [reconciler.trades("BTCUSDT", asked), reconciler.executions(context, asked)]
+        for each, finding in zip((gap, gap_of_account), findings, strict=True):
+            each.refresh_from_db()
+            assert each.state == state
+            assert bool(finding.missing) == (state == "open")
+
+    def test_what_lies_beside_a_gap_is_kept_too(self, sandbox):
+        sandbox.send_trades("BTCUSDT", sandbox.make_trades("BTCUSDT", 30))
+        gap = gap_from(at(0), at(1))
+        reconciler_for(sandbox).trades_of("BTCUSDT", [gap], datetime.now(UTC))
+        gap.refresh_from_db()
+        assert (gap.state, gap.rows_added, PublicTrade.objects.count()) == ("filled", 0, 30)
 
 
 class TestWhenAgain:

@@ -249,6 +249,8 @@ class TestAccounts:
             for name in exchange.accounts:
                 exchange.script(name, 1)
             exchange.drain()
+        # The first row after a gap ends it with a margin, which has not passed yet.
+        CaptureGap.objects.update(ended_at=timezone.now())
         reconciler = reconciler_for(exchange)
         reconciler.executions(self.context("bob/main"), lately())
         reconciler.orders(self.context("bob/main"), lately())

@@ -243,6 +243,82 @@ class TestAccounts:
         assert gap_of(tenants["bob"]).rows_added == missed
 
 
+class TestLag:
+    """REST may lag behind the streams, and so may its clock: a gap is judged afterwards."""
+
+    def lags(self, path: str, key: str = "") -> Callable[..., Answer | None]:
+        """A rule: the first answer to requests for `path` is one of before anything happened."""
+        seen = iter(range(10**9))
+
+        def rule(asked: Asked, forward: Callable[[], Answer]) -> Answer | None:
+            if not asked.path.endswith(path) or (key and asked.key != key) or next(seen) > 0:
+                return None
+            answer = forward()
+            body = orjson.loads(answer.body)
+            body["result"] |= {"list": [], "nextPageCursor": ""}
+            return answer._replace(body=orjson.dumps(body))
+
+        return rule
+
+    def test_executions_that_rest_shows_late_are_there_when_the_gap_is_filled(
+        self, exchange, gateway, repairing, tenants
+    ):
+        with repairing(repair_settle=0.3) as running:
+            hear(exchange)
+            gateway.rule = self.lags(EXECUTIONS, exchange.accounts["bob/main"].api_key)
+            miss(exchange, steps=20)
+            until(running, lambda: has_gap(tenants["bob"], "executions", "filled"))
+        made, stored = made_and_stored(exchange, tenants["bob"])
+        assert stored == made
+        assert gap_of(tenants["bob"]).attempts == 1
+
+    def test_trades_that_rest_shows_late_are_there_when_the_gap_is_filled(
+        self, exchange, gateway, repairing
+    ):
+        with repairing(symbols=("BTCUSDT",), private=False, repair_settle=2.0) as running:
+            exchange.send_trades("BTCUSDT", exchange.make_trades("BTCUSDT", 20))
+            exchange.drain()
+            gateway.rule = self.lags("/recent-trade")
+            miss_trades(exchange, 300)
+            gaps = CaptureGap.objects.filter(stream="trades", symbol="BTCUSDT")
+            until(running, gaps.filter(state="filled").exists)
+        assert PublicTrade.objects.count() == 320
+        assert len(gateway.of("/recent-trade")) == 2
+
+    def test_the_first_audit_looks_again_at_what_was_repaired_first(
+        self, exchange, serving, repairing, tenants
+    ):
+        with serving():
+            hear(exchange)
+        exchange.script("bob/main", 20)
+        with repairing() as running:
+            until(running, lambda: has_gap(tenants["bob"], "executions", "filled"))
+            link = running.service.repairs._links[tenants["bob"].pk]
+            assert link.audited_until <= gap_of(tenants["bob"]).started_at
+
+    def test_a_clock_of_rest_that_is_behind_ends_no_gap_too_early(
+        self, exchange, gateway, repairing
+    ):
+        def behind(asked: Asked, forward: Callable[[], Answer]) -> Answer | None:
+            if not asked.path.endswith("/time"):
+                return None
+            answer = forward()
+            body = orjson.loads(answer.body)
+            nanoseconds = int(body["result"]["timeNano"]) - 400_000_000
+            body["result"]["timeNano"] = str(nanoseconds)
+            return answer._replace(body=orjson.dumps(body))
+
+        gateway.rule = behind
+        with repairing(symbols=("BTCUSDT",), private=False, repair_settle=1.0) as running:
+            exchange.send_trades("BTCUSDT", exchange.make_trades("BTCUSDT", 20))
+            exchange.drain()
+            miss_trades(exchange, 300)
+            gaps = CaptureGap.objects.filter(stream="trades", symbol="BTCUSDT")
+            until(running, gaps.filter(state="filled").exists)
+        assert gaps.get().ended_at >= PublicTrade.objects.last_trade_ts("BTCUSDT")
+        assert PublicTrade.objects.count() == 320
+
+
 class TestTrouble:
     """What arrived is stored, what did not stays a gap, and one account's trouble is its own."""
 
