@@ -16,7 +16,8 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from django.db import DatabaseError, connection
+from django.db import Error as AnyDatabaseError
+from django.db import connection
 
 from marketdata.capture.books import Books
 from marketdata.capture.config import CaptureConfig
@@ -29,7 +30,7 @@ from marketdata.capture.report import CaptureReport, RepairStatus, StreamStatus
 from marketdata.capture.spooling import Spooling
 from marketdata.capture.startup import stamp_environment
 from marketdata.capture.tally import StreamKey
-from marketdata.capture.writers import Writer, stop_all
+from marketdata.capture.writers import Writer, stop_all, tell_of_refusal
 from marketdata.exits import ExitCode, Unavailable
 
 logger = logging.getLogger(__name__)
@@ -132,7 +133,7 @@ class CaptureService:
 
     def _replaying(self, on_replay: Callable[[int], None], rows: int) -> None:
         # A backlog may take longer than the lease lasts.
-        with suppress(DatabaseError):
+        with suppress(AnyDatabaseError):
             self.lease.renew()
         on_replay(rows)
 
@@ -261,9 +262,10 @@ class CaptureService:
             self.books.persist()
             if closing:
                 self.lease.release()
-        except DatabaseError as error:
+        except AnyDatabaseError as error:
             connection.close()
             if not self._database_away:
+                tell_of_refusal("the service", error)
                 logger.warning("the books wait for the database: %s", type(error).__name__)
             self._database_away = True
             self.spooling.save_books()
@@ -293,7 +295,7 @@ class CaptureService:
         except LeaseLost as error:
             # Gaps and intervals are the other's to write by now; what could not be stored is not.
             left_behind += [str(error)] if str(error) not in self._problems else []
-            with suppress(DatabaseError):
+            with suppress(AnyDatabaseError):
                 self.books.quarantine.flush()
         if not attempts and not books_on_disk:
             left_behind.append("gaps and quarantine could not be stored")

@@ -1,7 +1,7 @@
 """Writers: each keeps one table, on a thread of its own, and knows what became of every row.
 
-A batch that the database refuses for now (it is away, or locked) is kept and tried again. A
-batch that it refuses for good is cut in two until the bad row stands alone, and that row goes
+A batch that the database refuses for now (it is away, locked, or read-only) is kept and tried
+again. A batch that it refuses for good is cut in two until the bad row stands alone, and that row goes
 to quarantine. When fewer rows were stored than sent, the batch is read back: a row whose key
 was there with the same figures is a duplicate, with others a conflict, which is quarantined.
 """
@@ -28,6 +28,7 @@ from django.db import (
     connection,
     models,
 )
+from django.db import Error as AnyDatabaseError
 
 from marketdata.bybit.records import Reject
 from marketdata.capture.buffer import Buffer
@@ -125,6 +126,8 @@ class Writer(Generic[Record]):
         # One thread at a time puts rows on disk, so that none goes there twice.
         self._spilling = threading.RLock()
         self._thread: threading.Thread | None = None
+        # How the database last refused rows, until it takes some: it is said once.
+        self._refusal: type[AnyDatabaseError] | None = None
         tally.watch(self.pending)
 
     def key(self, account_id: UUID | None = None) -> StreamKey:
@@ -281,10 +284,12 @@ class Writer(Generic[Record]):
         try:
             be_impatient()
             outcome = self._store_or_split(group.key, group.records)
-        except TRANSIENT as error:
+        except AnyDatabaseError as error:
             connection.close()
+            self._tell_of_refusal(error)
             self._overflow.postpone(group, _first_line(error))
             return False
+        self._refusal = None
         with self._tally.lock:
             outcome.spooled -= len(group.records)
             self._book(group.key, outcome)
@@ -340,8 +345,9 @@ class Writer(Generic[Record]):
             try:
                 be_impatient()
                 outcome = self._store_or_split(key, batch)
-            except TRANSIENT as error:
+            except AnyDatabaseError as error:
                 connection.close()
+                self._tell_of_refusal(error)
                 if away_since is None:
                     away_since = time.monotonic()
                     logger.warning(
@@ -356,6 +362,7 @@ class Writer(Generic[Record]):
                 (self._never if self._stopping.is_set() else self._stopping).wait(pause)
                 pause = min(pause * 2, longest)
                 continue
+            self._refusal = None
             if away_since is not None:
                 logger.warning(
                     "%s writer: the database is back after %.1f s",
@@ -363,6 +370,11 @@ class Writer(Generic[Record]):
                     time.monotonic() - away_since,
                 )
             return outcome
+
+    def _tell_of_refusal(self, error: AnyDatabaseError) -> None:
+        if type(error) is not self._refusal:
+            tell_of_refusal(f"the {self.stream} writer", error)
+        self._refusal = type(error)
 
     def _spooled(
         self, key: StreamKey, batch: list[Record], away_since: float, *, out_of_time: bool
@@ -440,6 +452,16 @@ class Writer(Generic[Record]):
 def _first_line(error: BaseException) -> str:
     # PostgreSQL's further lines repeat the whole row.
     return (str(error).splitlines() or [type(error).__name__])[0][:150]
+
+
+def tell_of_refusal(who: str, error: AnyDatabaseError) -> None:
+    """Say it loudly when a database that is there refuses what `who` brings.
+
+    It is waited out like an absence, and may be one: a failover leaves a server that only reads.
+    But it may be a fault of this program as well, and then it must show.
+    """
+    if not isinstance(error, TRANSIENT):
+        logger.error("ALARM: the database refuses what %s brings", who, exc_info=error)
 
 
 def stop_all(writers: Iterable[Writer[Any]], timeout: float) -> list[str]:

@@ -8,7 +8,7 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
-from django.db import OperationalError, connection
+from django.db import InternalError, OperationalError, connection
 from django.db.migrations.recorder import MigrationRecorder
 from django.utils import timezone
 
@@ -318,6 +318,23 @@ def test_rows_that_end_capture_three_times_are_declared_and_capture_goes_live(de
     gap = CaptureGap.objects.get()
     assert gap.started_at == gap.ended_at == trade(2).exchange_ts
     assert len(at.spooling.spool.set_aside) == 1
+
+
+def test_rows_that_a_database_refuses_to_write_are_not_to_blame(desk, monkeypatch):
+    def read_only(self, key, batch):
+        raise InternalError("cannot execute INSERT in a read-only transaction")
+
+    at = desk()
+    at.spooling.spool.log("trades").append(TRADES, [trade(1)])
+    with monkeypatch.context() as patch:
+        patch.setattr(TradeWriter, "_insert", read_only)
+        for _ in range(4):
+            at = desk()
+            at.replay(at.writer())
+    assert at.counts() == {"received": 1, "spooled": 1}
+    at = desk()
+    at.replay(at.writer())
+    assert at.counts() == {"received": 1, "stored": 1}
 
 
 def test_damage_of_a_private_stream_is_a_gap_of_every_account(desk):

@@ -6,7 +6,13 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from django.db import OperationalError
+from django.db import (
+    DatabaseError,
+    InternalError,
+    NotSupportedError,
+    OperationalError,
+    ProgrammingError,
+)
 
 from marketdata.capture.public_writers import TickerWriter, TradeWriter
 from marketdata.capture.quarantine import Quarantine
@@ -120,6 +126,30 @@ def test_a_batch_waits_while_the_database_is_away(writer, tally, monkeypatch):
     writer.write([trade(1)])
     writer.flush()
     assert counts(tally) == {"received": 1, "stored": 1}
+
+
+@pytest.mark.parametrize(
+    "kind", [InternalError, ProgrammingError, NotSupportedError, DatabaseError]
+)
+def test_a_database_that_refuses_without_blaming_a_row_is_waited_for_and_told_of(
+    writer, tally, monkeypatch, caplog, kind
+):
+    answers = iter([kind("cannot execute it"), kind("cannot execute it")])
+    insert = TradeWriter._insert
+
+    def flaky(self, key, batch):
+        for error in answers:
+            raise error
+        return insert(self, key, batch)
+
+    monkeypatch.setattr(TradeWriter, "_insert", flaky)
+    monkeypatch.setattr("marketdata.capture.writers.RETRY_SECONDS", (0.001, 0.002))
+    monkeypatch.setattr("marketdata.capture.writers.connection.close", lambda: None)
+    writer.write([trade(1)])
+    writer.flush()
+    assert counts(tally) == {"received": 1, "stored": 1}
+    (alarm,) = (record for record in caplog.records if "ALARM" in record.message)
+    assert alarm.exc_info[0] is kind
 
 
 def test_rows_that_could_not_be_stored_are_said_at_the_end(writer, tally, monkeypatch):
