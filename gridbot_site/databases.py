@@ -16,6 +16,18 @@ SQLITE_OPTIONS = {
     "timeout": 30,
     "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
 }
+# A server that falls silent answers no one, and refuses no one either: a connection to it fails
+# within seconds instead of waiting for ever, also one that only reads (PostgreSQL docs, "Parameter
+# Key Words"; seconds, tcp_user_timeout in ms). Statements may take their time: each part that is
+# in a hurry says so itself.
+POSTGRESQL_OPTIONS = {
+    "connect_timeout": 10,
+    "tcp_user_timeout": 10_000,
+    "keepalives": 1,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+}
 ENGINES = {
     "sqlite": "django.db.backends.sqlite3",
     "postgresql": "django.db.backends.postgresql",
@@ -37,6 +49,7 @@ def database_from_environment(environment: Mapping[str, str], *, base_dir: Path)
             config["NAME"] = str(base_dir / config["NAME"])
         config["OPTIONS"] = SQLITE_OPTIONS | config.get("OPTIONS", {})
     else:
+        config["OPTIONS"] = POSTGRESQL_OPTIONS | config.get("OPTIONS", {})
         config.setdefault("CONN_HEALTH_CHECKS", True)
     return config
 

@@ -53,14 +53,35 @@ def test_a_postgresql_url_is_taken_apart():
     assert picked(config, "USER", "PASSWORD", "HOST", "PORT", "NAME") == (
         *("user", "word", "db.example", 5433, "name"),
     )
-    assert config["OPTIONS"] == {"sslmode": "require"}
+    assert config["OPTIONS"]["sslmode"] == "require"
     assert config["CONN_HEALTH_CHECKS"]
 
 
 def test_a_url_may_lead_to_a_socket():
     config = database(DATABASE_URL="postgresql://postgres:@/postgres?host=/tmp/x")
     assert picked(config, "USER", "HOST", "NAME") == ("postgres", "", "postgres")
-    assert config["OPTIONS"] == {"host": "/tmp/x"}
+    assert config["OPTIONS"]["host"] == "/tmp/x"
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [{"DATABASE_URL": "postgresql://u@h/n"}, {"GRIDBOT_DB_TYPE": "postgresql"}],
+)
+def test_a_server_that_falls_silent_is_given_up(environment):
+    options = database(**environment)["OPTIONS"]
+    assert options == {
+        "connect_timeout": 10,
+        "tcp_user_timeout": 10_000,
+        "keepalives": 1,
+        "keepalives_idle": 5,
+        "keepalives_interval": 2,
+        "keepalives_count": 3,
+    }
+
+
+def test_a_url_may_name_other_limits():
+    options = database(DATABASE_URL="postgresql://u@h/n?connect_timeout=3")["OPTIONS"]
+    assert (options["connect_timeout"], options["keepalives_idle"]) == (3, 5)
 
 
 def test_a_password_may_hold_any_character_when_it_is_encoded():

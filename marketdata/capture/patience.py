@@ -1,4 +1,4 @@
-"""How long a thread's database connection waits for another's lock."""
+"""How long a thread's database connection waits for another's lock, and for an answer."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from django.db import connection
 
 # How long one attempt may wait for another's lock.
 LOCK_SECONDS = 3.0
+# How long a server may work on one statement of capture: far more than any of them needs.
+STATEMENT_SECONDS = 60.0
 
 # The session of each thread that has been told; held, so that a later one cannot pass for it.
 _told = threading.local()
 
 
 def be_impatient() -> None:
-    """Wait for a lock for a short time only: capture tries again by itself, and may have to stop.
+    """Wait for a lock for a short time only, and for no statement of a server without end.
 
-    For this thread's connection, until it is closed. Whoever wants patience on the same
+    Capture tries again by itself, and may have to stop. This holds for this thread's connection, until it is closed. Whoever wants patience on the same
     connection closes it first: a new one has the patience of the settings.
     """
     connection.ensure_connection()
@@ -27,7 +29,10 @@ def be_impatient() -> None:
         if connection.vendor == "sqlite":
             cursor.execute(f"PRAGMA busy_timeout = {milliseconds}")
         else:
-            cursor.execute(f"SET lock_timeout = {milliseconds}")
+            cursor.execute(
+                f"SET lock_timeout = {milliseconds}; "
+                f"SET statement_timeout = {int(STATEMENT_SECONDS * 1000)}"
+            )
     # Within a transaction PostgreSQL takes the setting back when that is rolled back.
     if not connection.in_atomic_block:
         _told.session = connection.connection

@@ -45,7 +45,7 @@ def turn(server: psycopg.Connection[Any], setting: str) -> None:
 
 
 def columns(running) -> dict[str, int]:
-    found = running.service.books.tally.snapshot()[TRADES]
+    found = running.service.books.tally.snapshot().get(TRADES, {})
     return {name: rows for name, rows in found.items() if rows}
 
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import pytest
 from django.db import OperationalError, connection, transaction
 
-from marketdata.capture.patience import LOCK_SECONDS, be_impatient
+from marketdata.capture.patience import LOCK_SECONDS, STATEMENT_SECONDS, be_impatient
 from marketdata.capture.public_writers import TradeWriter
 from marketdata.capture.quarantine import Quarantine
 from marketdata.capture.tally import Tally
@@ -66,6 +66,18 @@ def test_a_connection_that_stores_is_impatient(writer):
     assert lock_seconds() != LOCK_SECONDS
     store(writer, 1)
     assert lock_seconds() == LOCK_SECONDS
+
+
+def test_a_server_gives_no_statement_of_capture_for_ever(writer):
+    if connection.vendor != "postgresql":
+        pytest.skip("a database without a server")
+    limit = "SELECT setting::int / 1000 FROM pg_settings WHERE name = 'statement_timeout'"
+    for told, seconds in ((False, 0), (True, STATEMENT_SECONDS)):
+        if told:
+            store(writer, 1)
+        with connection.cursor() as cursor:
+            cursor.execute(limit)
+            assert cursor.fetchone() == (seconds,)
 
 
 def test_a_connection_is_told_once(writer):
