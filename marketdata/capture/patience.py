@@ -18,8 +18,9 @@ _told = threading.local()
 def be_impatient() -> None:
     """Wait for a lock for a short time only, and for no statement of a server without end.
 
-    Capture tries again by itself, and may have to stop. This holds for this thread's connection, until it is closed. Whoever wants patience on the same
-    connection closes it first: a new one has the patience of the settings.
+    Capture tries again by itself, and may have to stop. It holds for this thread's connection,
+    until that is closed. Whoever wants patience on the same connection closes it first: a new
+    one has the patience of the settings.
     """
     connection.ensure_connection()
     if getattr(_told, "session", None) is connection.connection:

@@ -21,6 +21,7 @@ from django.db import connection
 
 from marketdata.capture.books import Books
 from marketdata.capture.config import CaptureConfig
+from marketdata.capture.guard import Guard
 from marketdata.capture.lease import Lease, LeaseLost
 from marketdata.capture.parts import Part, PrivatePart, PublicPart
 from marketdata.capture.patience import be_impatient
@@ -60,6 +61,7 @@ class CaptureService:
         )
         self.private = PrivatePart(config, self.books, repairs) if config.private else None
         self._parts: list[Part] = [part for part in (self.public, self.private) if part]
+        self._guard = Guard(self._writers, self.books.quarantine, self._abandon_loudly)
         self._began = time.monotonic()
         self._problems: list[str] = []
         self._exit_code = ExitCode.OK
@@ -81,43 +83,56 @@ class CaptureService:
         `on_ready` is called when all that is served was repaired once, or could not be. Raises
         LeaseHeld when another capture writes to the database, unless it is to wait.
         """
-        if not self.config.wait:
-            self.lease.acquire()
-        elif not self.lease.wait(stop):
-            return self.report()
-        self._began = time.monotonic()
-        try:
-            self._start(stop, on_replay)
-        except LeaseLost as error:
-            self.spooling.close()
-            raise Unavailable(f"{error}.") from None
-        except BaseException:
-            self.spooling.close()
-            self.lease.release()
-            raise
-        is_ready = False
-        try:
-            while not stop.wait(TICK_SECONDS) and self._step():
-                if not is_ready and self._is_ready():
-                    is_ready = True
-                    on_ready()
-                on_tick(self)
-                if duration is not None and time.monotonic() - self._began >= duration:
-                    break
-        finally:
+        with self._guard.watching(stop):
+            if not self.config.wait:
+                self.lease.acquire()
+            elif not self.lease.wait(stop):
+                return self.report()
+            self._began = time.monotonic()
             try:
-                on_stopping()
-            finally:
-                self._shut_down()
-                self._running = False
+                self._start(stop, on_replay)
+            except LeaseLost as error:
                 self.spooling.close()
-        return self.report()
+                raise Unavailable(f"{error}.") from None
+            except BaseException:
+                self.spooling.close()
+                self.lease.release()
+                raise
+            is_ready = False
+            try:
+                while not stop.wait(TICK_SECONDS) and self._step():
+                    if not is_ready and self._is_ready():
+                        is_ready = True
+                        on_ready()
+                    on_tick(self)
+                    if duration is not None and time.monotonic() - self._began >= duration:
+                        break
+            finally:
+                self._guard.end_is_near()
+                try:
+                    on_stopping()
+                finally:
+                    self._shut_down()
+                    self._running = False
+                    self.spooling.close()
+            return self.report()
 
     def abandon(self) -> None:
         """Put on disk what can be, from a process that is about to end."""
         for writer in self._writers:
             writer.abandon()
         self.spooling.save_books(closing=True)
+
+    def _abandon_loudly(self) -> None:
+        self.abandon()
+        lost = sum(sum(writer.pending().values()) for writer in self._writers)
+        logger.error(
+            "capture ends at once: the database does not answer. %d rows are safe in %s, and not "
+            "in the database yet: the next capture stores them first; %d could not be saved",
+            self.spooling.spool.rows,
+            self.spooling.spool.folder,
+            lost,
+        )
 
     def _start(self, stop: threading.Event, on_replay: Callable[[int], None]) -> None:
         if self.public:
@@ -226,14 +241,10 @@ class CaptureService:
                 return self._fail(ExitCode.ERROR, f"a part of capture died: {failure}")
         if self.repairs and (failure := self.repairs.failure()):
             return self._fail(ExitCode.ERROR, f"a part of capture died: {failure}")
-        for writer in self._writers:
-            writer.relieve()
-            if writer.buffer.overfull:
-                waiting = f"{len(writer.buffer)} rows of {writer.stream} wait for the database"
-                return self._fail(ExitCode.UNAVAILABLE, waiting)
-        if self.books.quarantine.overfull:
-            waiting = f"{len(self.books.quarantine)} messages wait for quarantine"
-            return self._fail(ExitCode.UNAVAILABLE, waiting)
+        if self._guard.error:
+            return self._fail(ExitCode.ERROR, f"the guard of capture died: {self._guard.error!r}")
+        if self._guard.problem:
+            return self._fail(ExitCode.UNAVAILABLE, self._guard.problem)
         if violations := self.books.tally.violations():
             return self._fail(ExitCode.ERROR, f"rows are unaccounted for: {'; '.join(violations)}")
         return True

@@ -11,7 +11,7 @@ from types import FrameType
 
 from marketdata.exits import ExitCode
 
-# What a second signal leaves for saving rows: a disk that hangs must not keep the process.
+# What an end at once leaves for saving rows: a disk that hangs must not keep the process.
 LAST_SECONDS = 3.0
 
 
@@ -27,7 +27,7 @@ def stop_on_signals(
 
     def on_signal(number: int, frame: FrameType | None) -> None:
         if stop.is_set():
-            _end(on_second)
+            end_process(on_second, ExitCode.INTERRUPTED)
         stop.set()
 
     handled = (signal.SIGINT, signal.SIGTERM)
@@ -39,11 +39,12 @@ def stop_on_signals(
             signal.signal(number, handler)
 
 
-def _end(on_second: Callable[[], None]) -> None:
-    guard = threading.Timer(LAST_SECONDS, os._exit, (ExitCode.INTERRUPTED,))
+def end_process(save: Callable[[], None], code: ExitCode) -> None:
+    """End this process with `code`, from any thread, after `save` or LAST_SECONDS."""
+    guard = threading.Timer(LAST_SECONDS, os._exit, (code,))
     guard.daemon = True
     guard.start()
     try:
-        on_second()
+        save()
     finally:
-        os._exit(ExitCode.INTERRUPTED)
+        os._exit(code)

@@ -91,9 +91,11 @@ def capture_config(sandbox: SandboxServer, **changes: Any) -> CaptureConfig:
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A service in a test looks at its parts often."""
+    """A service in a test looks at its parts often, and never ends the process of the tests."""
     monkeypatch.setattr("marketdata.capture.service.TICK_SECONDS", 0.02)
     monkeypatch.setattr("marketdata.coverage.reconciler_base.LAG_SECONDS", 0.0)
+    monkeypatch.setattr("marketdata.capture.guard.LOOK_SECONDS", 0.02)
+    monkeypatch.setattr("marketdata.capture.guard.END_SECONDS", float("inf"))
 
 
 @pytest.fixture(autouse=True)

@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 import psycopg
 import pytest
+from django.conf import settings
 from django.db import connection
 
+from marketdata.bybit.environments import Endpoints
 from marketdata.capture.tally import StreamKey
+from marketdata.drill.wires import Wires
 from marketdata.exits import ExitCode
 from marketdata.models import PublicTrade, Stream
 from marketdata.tests.capture.conftest import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+# The command as it is, with less time for its end.
+CAPTURE = """
+import django
+django.setup()
+from django.core.management import call_command
+from marketdata.capture import guard
+guard.END_SECONDS = 1.0
+call_command("capture", "--no-private", "--json", "--symbols", "BTCUSDT")
+"""
 
 TRADES = StreamKey(Stream.TRADES)
 
@@ -66,4 +83,53 @@ def test_a_failover_to_a_server_that_only_reads_is_waited_out(sandbox, capturing
         until(lambda: columns(running) == {"received": 35, "stored": 35})
         report = running.finish()
     assert (report.exit_code, report.problems) == (ExitCode.OK, [])
+    assert PublicTrade.objects.count() == 35
+
+
+@pytest.fixture
+def wires(sandbox) -> Iterator[Wires]:
+    """Proxies between a capture in a process of its own and everything that it needs."""
+    endpoints = Endpoints(
+        rest=sandbox.rest_url, ws_public=sandbox.ws_public_url, ws_private=sandbox.ws_private_url
+    )
+    with Wires(endpoints, connection, seed=1) as found:
+        yield found
+
+
+@pytest.fixture
+def capture(sandbox, wires, spool_folder) -> Iterator[subprocess.Popen[str]]:
+    inherited = {key: value for key, value in os.environ.items() if "DATABASE_URL" not in key}
+    environment = inherited | sandbox.environment() | wires.environment()
+    environment |= {
+        "DJANGO_SETTINGS_MODULE": "gridbot_site.settings", "GRIDBOT_ENV_FILE": "",
+        "EVENTSAVER_FLUSH_INTERVAL": "0.1", "GRIDBOT_SPOOL_DIR": str(spool_folder),
+    }  # fmt: skip
+    child = subprocess.Popen(
+        [sys.executable, "-c", CAPTURE], cwd=settings.BASE_DIR, env=environment,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        yield child
+    finally:
+        child.kill()
+        child.communicate()
+
+
+def test_a_server_that_says_nothing_any_more_keeps_no_capture_from_its_end(
+    sandbox, wires, capture, capturing
+):
+    sandbox.wait_for_topics("publicTrade.BTCUSDT")
+    send(sandbox, 5)
+    until(lambda: PublicTrade.objects.count() == 5)
+    wires.database.set("black_hole")
+    send(sandbox, 30)
+    sandbox.drain()
+    capture.send_signal(signal.SIGTERM)
+    _, said = capture.communicate(timeout=20)
+    assert capture.returncode == ExitCode.UNAVAILABLE
+    assert "the database does not answer" in said
+    assert "0 could not be saved" in said
+    assert PublicTrade.objects.count() == 5
+    with capturing(symbols=("BTCUSDT",)) as running:
+        assert running.finish().exit_code == ExitCode.OK
     assert PublicTrade.objects.count() == 35

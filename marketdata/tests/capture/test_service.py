@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from datetime import timedelta
 from decimal import Decimal
 
@@ -256,7 +257,7 @@ def test_a_database_of_another_environment_is_refused(sandbox):
     EnvironmentStamp.objects.create(environment="mainnet")
     service = CaptureService(capture_config(sandbox))
     with pytest.raises(ConfigurationError, match="holds mainnet data"):
-        service.run(None)
+        service.run(threading.Event())
     assert ConfigurationError("x").returncode == 4
 
 
