@@ -9,7 +9,7 @@ from decimal import Decimal
 
 import orjson
 import pytest
-from django.db import OperationalError
+from django.db import InterfaceError, InternalError, OperationalError
 from django.db.models import F
 
 from marketdata.bybit.ws_client import MAX_FRAME_CHARACTERS
@@ -343,6 +343,28 @@ def test_gaps_and_quarantine_wait_while_the_database_is_away(sandbox, capturing,
         report = running.finish()
     assert report.exit_code == ExitCode.OK
     assert QuarantinedMessage.objects.count() == 1
+
+
+@pytest.mark.parametrize("kind", [InternalError, InterfaceError])
+def test_books_that_the_database_refuses_wait_and_a_refusal_is_told_of(
+    sandbox, capturing, monkeypatch, caplog, kind
+):
+    failures = iter([kind("refused")] * 2)
+    flush = Quarantine.flush
+
+    def flaky(self):
+        for error in failures:
+            raise error
+        flush(self)
+
+    with capturing() as running:
+        monkeypatch.setattr("marketdata.capture.service.CLOSING_PAUSE_SECONDS", 0)
+        monkeypatch.setattr(Quarantine, "flush", flaky)
+        report = running.finish()
+    assert report.exit_code == ExitCode.OK
+    assert next(failures, None) is None
+    alarms = [record.message for record in caplog.records if "ALARM" in record.message]
+    assert bool(alarms) is (kind is InternalError)
 
 
 def test_what_could_not_be_written_at_the_end_is_said(sandbox, capturing, monkeypatch):
