@@ -289,11 +289,6 @@ class Writer(Generic[Record]):
             self._tell_of_refusal(error)
             self._overflow.postpone(group, _first_line(error))
             return False
-        except Exception:
-            # A fault of this program is said by its traceback; rows are to blame only for what
-            # ends the process without one.
-            self._overflow.postpone(group, "this program failed")
-            raise
         self._refusal = None
         with self._tally.lock:
             outcome.spooled -= len(group.records)

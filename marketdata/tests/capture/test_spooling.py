@@ -337,23 +337,6 @@ def test_rows_that_a_database_refuses_to_write_are_not_to_blame(desk, monkeypatc
     assert at.counts() == {"received": 1, "stored": 1}
 
 
-def test_rows_are_not_to_blame_for_a_fault_of_this_program(desk, monkeypatch):
-    def broken(self, key, batch):
-        raise RuntimeError("a bug")
-
-    at = desk()
-    at.spooling.spool.log("trades").append(TRADES, [trade(1)])
-    with monkeypatch.context() as patch:
-        patch.setattr(TradeWriter, "_insert", broken)
-        for _ in range(4):
-            at = desk()
-            with pytest.raises(RuntimeError):
-                at.replay(at.writer())
-    at = desk()
-    at.replay(at.writer())
-    assert at.counts() == {"received": 1, "stored": 1}
-
-
 def test_damage_of_a_private_stream_is_a_gap_of_every_account(desk):
     account = BybitAccountFactory.create()
     at = desk()
