@@ -9,7 +9,7 @@ from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormat
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand, CommandError, OutputWrapper
 
 from marketdata.capture.signals import stop_on_signals
 from marketdata.demo.database import make_tenants, prepare_database
@@ -96,6 +96,7 @@ class Command(BaseCommand):
         # The seed must be known whatever happens: in JSON mode it goes where the log goes.
         says = self.stderr if options["json"] else self.stdout
         says.write(f"{options['faults']} faults of {len(scenarios)} kinds, seed {seed}.")
+        says.flush()
         with own_database():
             prepare_database()
             drill = Drill(
@@ -110,13 +111,19 @@ class Command(BaseCommand):
                 sabotage=WAYS[options["sabotage"]] if options["sabotage"] else None,
             )
             with stop_on_signals() as stop:
-                verdict = drill.run(stop, lambda fault: says.write(_line(fault)))
+                verdict = drill.run(stop, lambda fault: _say(says, _line(fault)))
         result = summary(drill.faults, verdict, seed=seed)
         if not options["json"]:
             show(sys.stdout, result)
         self.stdout.write(json.dumps(result))
         if not verdict.is_green:
             sys.exit(ExitCode.ERROR)
+
+
+def _say(output: OutputWrapper, line: str) -> None:
+    """Say it at once, also to a pipe: a drill takes long."""
+    output.write(line)
+    output.flush()
 
 
 def _line(fault: Fault) -> str:
