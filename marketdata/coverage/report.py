@@ -98,27 +98,23 @@ def report_on(feed: Feed, subject: str, since: datetime | None, until: datetime 
     pieces = [(row.source, clipped([Span(row.started_at, row.ended_at)], asked))
               for row in rows if row.ended_at is not None]  # fmt: skip
     vouched = union(span for _, spans in pieces for span in spans)
+    gaps = [
+        (Span(gap.started_at, gap.ended_at or max(now, gap.started_at)), gap)
+        for gap in gaps_of(feed, asked)
+    ]
     # A row that was found missing within an interval is a gap, whatever the interval says.
-    report = FeedReport(feed, subject, asked, minus(vouched, _unfilled(feed, asked, now)))
+    report = FeedReport(feed, subject, asked, minus(vouched, [span for span, _ in gaps]))
     for source, spans in pieces:
         report.by_source[source] = report.by_source.get(source, 0.0) + _length(spans)
-    report.holes = list(_holes(feed, asked, report.covered, now))
+    report.holes = list(_holes(asked, report.covered, gaps))
     return report
 
 
-def _unfilled(feed: Feed, asked: Span, now: datetime) -> list[Span]:
-    return union(
-        Span(gap.started_at, gap.ended_at or max(now, gap.started_at))
-        for gap in gaps_of(feed, asked)
-    )
-
-
-def _holes(feed: Feed, asked: Span, covered: list[Span], now: datetime) -> Iterator[Hole]:
+def _holes(asked: Span, covered: list[Span], gaps: list[tuple[Span, CaptureGap]]) -> Iterator[Hole]:
     missing = minus([asked], covered)
     explained: list[Span] = []
     found: list[Hole] = []
-    for gap in gaps_of(feed, asked):
-        whole = Span(gap.started_at, gap.ended_at or max(now, gap.started_at))
+    for whole, gap in gaps:
         # Gap rows may overlap: each instant is told of once, by the first of them.
         for part in minus(clipped(missing, whole), explained):
             found.append(Hole(part, gap.state, gap.reason, gap.source))
