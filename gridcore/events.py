@@ -13,7 +13,8 @@ from decimal import Decimal
 from enum import Enum
 from uuid import UUID
 
-ZERO = Decimal("0")
+from gridcore.instrument import ZERO
+
 SIDES = ("Buy", "Sell", "")
 
 
