@@ -3,9 +3,9 @@
 An account is repaired each time its connection is subscribed, however short it was away; symbols
 when they were away for long. Because the stream was subscribed before REST is asked, everything
 up to the moment of asking is in the answer or on the stream: the gaps end at that moment, also of
-a quiet account, whose next row may come in days. They end a little later, in fact, as REST may
-lag behind the streams: it is asked at once, and once more when that time has passed, which is
-when the gaps are judged. A sweep takes what is left: short gaps of
+a quiet account, whose next row may come in days. They end a little later, in fact, as the
+exchange's clocks may differ; and as REST may lag behind the streams, it is asked at once, and once
+more when that time has passed, which is when the gaps are judged. A sweep takes what is left: short gaps of
 symbols, and every gap that could not be filled, with growing delays. Audits look whether a
 stream that was never interrupted brought all that REST shows.
 
@@ -60,6 +60,7 @@ class Repairs:
     def __init__(self, config: CaptureConfig, books: Books) -> None:
         self.report = RepairReport()
         self._config, self._books = config, books
+        self._margin = timedelta(seconds=config.repair_margin)
         self._settle = timedelta(seconds=config.repair_settle)
         self._links: dict[Key, Link] = {}
         self._lock = threading.Lock()
@@ -185,7 +186,7 @@ class Repairs:
             reconciler = self._reconciler(link)
             now = reconciler.exchange_time(link.context)
             link.trouble = ""
-            until = now + self._settle
+            until = now + self._margin
             self._books.gaps.hand_over(until, ending, lambda: link.supervisor.lives_on(life))
             self._books.persist()
             if link.audited_until is None:

@@ -82,6 +82,7 @@ def capture_config(sandbox: SandboxServer, **changes: Any) -> CaptureConfig:
         "refused_delay": 0.05,
         "roster_interval": 0.0,
         # What the sandbox says is of this moment, as its clock is.
+        "repair_margin": 0.0,
         "repair_settle": 0.0,
         # Streams alone: repairs have tests of their own.
         "repair": False,

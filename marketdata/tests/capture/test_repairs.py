@@ -309,7 +309,7 @@ class TestLag:
             return answer._replace(body=orjson.dumps(body))
 
         gateway.rule = behind
-        with repairing(symbols=("BTCUSDT",), private=False, repair_settle=1.0) as running:
+        with repairing(symbols=("BTCUSDT",), private=False, repair_margin=1.0) as running:
             exchange.send_trades("BTCUSDT", exchange.make_trades("BTCUSDT", 20))
             exchange.drain()
             miss_trades(exchange, 300)
