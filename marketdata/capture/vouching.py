@@ -219,6 +219,10 @@ class Voucher:
         """Whether `write` would write anything."""
         return bool(self._due)
 
+    def due(self) -> set[Feed]:
+        """The feeds of which `write` would write anything."""
+        return set(self._due)
+
     def write(self) -> Callable[[], None]:
         """Write what came true, in a transaction of the caller's; what is returned is to be
         called when that is committed."""

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from marketdata.bybit.records import Reject
-from marketdata.capture import vouching
+from marketdata.capture import books, vouching
 from marketdata.capture.books import Books
 from marketdata.capture.config import CaptureConfig
 from marketdata.capture.feeds import BEAT_MARGIN, TICK, Feed
@@ -44,6 +44,8 @@ examples = settings(
 class Life(RuleBasedStateMachine):
     """One feed, its exchange, and the capture that follows it."""
 
+    began_at = START
+
     def __init__(self):
         super().__init__()
         for model in (CoverageInterval, CaptureGap, PublicTrade):
@@ -58,6 +60,7 @@ class Life(RuleBasedStateMachine):
         self.books = Books()
         self.writer = TradeWriter(self.books.tally, self.books.quarantine)
         part = Part(CaptureConfig(), self.books, None)
+        Life.began_at = START + self.clock * TICK
         part._go_on({FEED: partial(PublicTrade.objects.last_ts, FEED.symbol)})
 
     @rule(gaps=st.lists(st.integers(0, 2), min_size=1, max_size=6))
@@ -111,6 +114,12 @@ class Life(RuleBasedStateMachine):
         self.connected_at += 1
         self._begin()
         self.books.persist()
+        stored = set(PublicTrade.objects.values_list("trade_id", flat=True))
+        missing = [Span(row.started_at, row.ended_at or NOW) for row in gaps_of(FEED)]
+        for number, at in enumerate(self.made):
+            moment = START + at * TICK
+            if trade(number).trade_id not in stored:
+                assert any(span.start <= moment <= span.end for span in missing), (number, missing)
 
     @rule()
     def it_stops_and_begins_anew(self):
@@ -118,6 +127,7 @@ class Life(RuleBasedStateMachine):
         self.writer.flush()
         self.books.voucher.look([self.writer], closing=True)
         self.books.persist()
+        self.books.end()
         self.it_is_killed_and_begins_anew()
 
     @rule(share=st.sampled_from([0.0, 0.5]))
@@ -167,6 +177,7 @@ class Life(RuleBasedStateMachine):
 @pytest.mark.django_db
 def test_what_is_vouched_for_and_what_is_missing_are_a_whole(monkeypatch):
     monkeypatch.setattr(vouching, "EVERY_SECONDS", 0.0)
+    monkeypatch.setattr(books.timezone, "now", lambda: Life.began_at)
     assert timedelta(seconds=20) > 2 * BEAT_MARGIN
     run_state_machine_as_test(Life, settings=examples)
 
