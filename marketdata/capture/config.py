@@ -56,6 +56,9 @@ class CaptureConfig:
     # How long a row may take from the matching engine into the answers of REST: what is younger
     # is asked for once more.
     repair_settle: float = 5.0
+    # How many seconds a symbol may have no trade, while other topics of its connection live, before
+    # REST is asked whether there was none.
+    topic_silence: float = 30.0
     # Seconds between two attempts with a key that the exchange refused, and between two looks
     # at the accounts of the database.
     refused_delay: float = 300.0

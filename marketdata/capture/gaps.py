@@ -4,7 +4,8 @@ A life is a time in which nothing can have been missed: from the first row after
 the frontier, behind which nothing is still to come. A gap is what lies between two lives: from
 the frontier of one to the first row of the next, both included. Rows move the frontier, and so
 does whatever else the connection brings with the exchange's time (`beat`), as far as that may
-be trusted.
+be trusted: one topic may be silent while others live. So REST audits what is claimed, and is
+asked early of a symbol that is `quiet` for long (audits.py).
 
 Rows are noted on socket threads, in memory; the database is written by `persist`, which
 whoever runs capture calls. What is not written when a process dies is covered by the gap that
@@ -26,6 +27,7 @@ from django.utils import timezone
 from accounts.models import BybitAccount
 from marketdata.capture.feeds import BEAT_MARGIN, TICK, Life
 from marketdata.capture.feeds import Feed as Feed
+from marketdata.coverage.spans import Span
 from marketdata.models import CaptureGap
 
 
@@ -55,6 +57,14 @@ class _Trial(NamedTuple):
     ends_at: datetime | None = None
 
 
+class Quiet(NamedTuple):
+    """For how many `seconds`, by what else its connection brings, a feed has had no row since its
+    last one, or since it was first listened to."""
+
+    since: datetime
+    seconds: float
+
+
 class GapBook:
     """Opens and closes the gaps of streams."""
 
@@ -66,6 +76,7 @@ class GapBook:
         self._lives: dict[Feed, Life] = {}
         self._over: list[Life] = []
         self._trials: dict[Feed, _Trial] = {}
+        self._listened_since: dict[Feed, datetime] = {}
         self.opened = 0
 
     def resume(self, feeds: Iterable[Feed]) -> None:
@@ -159,11 +170,12 @@ class GapBook:
 
     def open_from(self, feed: Feed, reason: str, start: datetime) -> None:
         """Open a gap at `start`, before which everything is accounted for; one that was taken
-        over goes on."""
+        over goes on. A life that was believed to reach further ends there."""
         with self._lock:
             gap = self._open.get(feed)
             if gap is None:
-                self._end_life(feed)
+                if (life := self._end_life(feed)) is not None:
+                    life.frontier = min(life.frontier, start)
                 self._begin(feed, start, reason)
             else:
                 gap.outages += 1
@@ -213,6 +225,25 @@ class GapBook:
         """A copy of every life: those that ended and are not forgotten, then those that go on."""
         with self._lock:
             return [replace(life) for life in (*self._over, *self._lives.values())]
+
+    def claimed(self, feed: Feed) -> list[Span]:
+        """What of a feed has come, unless a topic was silent; it need not be stored yet."""
+        with self._lock:
+            lives = [life for life in self._over if life.feed == feed]
+            lives += [self._lives[feed]] if feed in self._lives else []
+            spans = [Span(life.started_at, life.frontier - TICK) for life in lives]
+            return [span for span in spans if span.start <= span.end]
+
+    def quiet(self, feed: Feed) -> Quiet | None:
+        """How long nothing of a feed has come while others on its connection live; None when
+        nothing is known of it."""
+        with self._lock:
+            life = self._lives.get(feed)
+            if life is None:
+                return None
+            began = self._listened_since.setdefault(feed, life.started_at)
+            since = self._last_row_at.get(feed, began)
+            return Quiet(since, (life.frontier - since).total_seconds())
 
     def feeds(self) -> set[Feed]:
         """Every feed that has a life or a gap."""

@@ -16,6 +16,7 @@ from marketdata.capture.startup import exact_digits
 from marketdata.capture.tally import StreamKey
 from marketdata.capture.writers import Writer
 from marketdata.coverage.findings import Finding
+from marketdata.coverage.spans import Span
 from marketdata.models import Stream
 
 # How long a whole reconciliation may wait for the database.
@@ -32,8 +33,8 @@ def _keep_waiting() -> bool:
     return True
 
 
-def _nothing_waits(stream: Stream) -> None:
-    pass
+def _nothing_waits(stream: Stream) -> Sequence[Span]:
+    return ()
 
 
 class ReconcilerBase:
@@ -41,8 +42,8 @@ class ReconcilerBase:
 
     `patience` is how many seconds the database may be away, `lag` for how many seconds a row may
     be missing from what the exchange answers. Where a capture runs, `settle` has it
-    store what its stream has brought so far: called when an answer is there, before it is
-    compared with the tables. `is_wanted` is asked before rows are stored, and ends the
+    store what its stream has brought so far, and tells for which spans that is everything: called
+    when an answer is there, before it is compared with the tables. `is_wanted` is asked before rows are stored, and ends the
     reconciliation with Unwanted.
     """
 
@@ -53,7 +54,7 @@ class ReconcilerBase:
         *,
         patience: float | None = None,
         lag: float | None = None,
-        settle: Callable[[Stream], None] = _nothing_waits,
+        settle: Callable[[Stream], Sequence[Span]] = _nothing_waits,
         is_wanted: Callable[[], bool] = _keep_waiting,
     ) -> None:
         self.books = Books()
