@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import datetime
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -14,73 +12,25 @@ from django.db import OperationalError
 
 from accounts.models import BybitAccount
 from marketdata.bybit.environments import Endpoints
-from marketdata.bybit.values import time_from_ms
 from marketdata.capture.feeds import Feed
 from marketdata.capture.service import CaptureService
 from marketdata.coverage import accounts as account_module
-from marketdata.coverage.ledger import vouch
 from marketdata.exits import ExitCode
 from marketdata.models import (
     CaptureGap,
-    CoverageInterval,
     Order,
     PositionSnapshot,
     PrivateExecution,
     PublicTrade,
     WalletSnapshot,
 )
-from marketdata.tests.capture.conftest import TENANTS, Running, capture_config
-from marketdata.tests.gateway import Answer, Asked, Gateway, gateway_to
+from marketdata.tests.capture.conftest import NEVER, TENANTS, Running, capture_config
+from marketdata.tests.capture.repairing import claim, times_of, until
+from marketdata.tests.gateway import Answer, Asked
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 EXECUTIONS, ORDERS, WALLET = "/execution/list", "/order/history", "/wallet-balance"
-NEVER = 3600.0
-
-
-@pytest.fixture
-def gateway(exchange) -> Iterator[Gateway]:
-    with gateway_to(exchange.rest_url) as server:
-        yield server
-
-
-@pytest.fixture
-def repairing(exchange, gateway, tenants) -> Callable[..., Any]:
-    """A context manager in whose block a service captures and repairs; nothing is due by time."""
-
-    @contextmanager
-    def run(*expected: str, **changes: Any) -> Iterator[Any]:
-        endpoints = Endpoints(
-            rest=gateway.url, ws_public=exchange.ws_public_url, ws_private=exchange.ws_private_url
-        )
-        options = {
-            "symbols": (), "private": True, "repair": True, "endpoints": endpoints,
-            "sweep_interval": NEVER, "audit_interval": NEVER, "repair_delay": NEVER,
-            "gap_threshold": 0.0, "audit_lag": 0.0,
-        }  # fmt: skip
-        running = Running(CaptureService(capture_config(exchange, **options | changes)))
-        running.thread.start()
-        try:
-            if changes.get("private", True):
-                for name in expected or TENANTS:
-                    exchange.wait_for_private(name)
-            for symbol in changes.get("symbols", ()):
-                exchange.wait_for_topics(f"publicTrade.{symbol}")
-            repairs = running.service.repairs
-            until(running, lambda: repairs is not None and repairs.is_settled)
-            yield running
-        finally:
-            running.stop.set()
-            running.thread.join(40)
-
-    return run
-
-
-def until(running: Running, holds: Callable[[], object]) -> None:
-    """Wait until `holds`; the time limit of the test is the only one."""
-    while not holds():
-        assert not running.stop.wait(0.01)
-        assert running.thread.is_alive(), running.error
 
 
 def miss(exchange, name: str = "bob/main", steps: int = 3) -> None:
@@ -121,17 +71,6 @@ def made_and_stored(exchange, account: BybitAccount) -> tuple[set[str], set[str]
     made = {row["execId"] for row in exchange.private_rows(name, "execution")}
     stored = PrivateExecution.objects.filter(account=account)
     return made, set(stored.values_list("exec_id", flat=True))
-
-
-def claim(feed: Feed, start: datetime, end: datetime) -> None:
-    """Have the ledger say that a span of `feed` is complete."""
-    vouch(*feed, start, end, CoverageInterval.Source.LIVE)
-
-
-def times_of(rows: list[dict[str, Any]]) -> tuple[datetime, datetime]:
-    """When the first and the last of some trades of the exchange were made."""
-    times = [time_from_ms(int(row["T"])) for row in rows]
-    return min(times), max(times)
 
 
 def fails(path: str, *, after: int = 0, status: int = 500) -> Callable[..., Answer | None]:
