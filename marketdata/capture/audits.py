@@ -125,6 +125,10 @@ class Audits:
     def _renew(self, link: Link, life: int, unheard: Span) -> None:
         """Make a connection anew that does not bring what `unheard` is a part of."""
         if link.supervisor.lives_on(life):
-            reason = SILENT.format(link.name)
-            self._books.gaps.open_from(link.feed(link.streams[0]), reason, unheard.end)
+            reason, feed = SILENT.format(link.name), link.feed(Stream.TRADES)
+            claimed = self._books.gaps.claimed(feed)
+            self._books.gaps.open_from(feed, reason, unheard.end)
+            for span in claimed:
+                if span.end > unheard.end:
+                    self._books.voucher.revoke(feed, span.within(unheard.end, None))
             link.supervisor.renew(life, reason)

@@ -253,9 +253,11 @@ class Repairs:
         return [feed for feed in fed if feed in began and (not least or began[feed] <= latest)]
 
     def _noted(self, link: Link, stream: Stream, findings: list[Finding]) -> Exception | None:
-        """Count what was found; the first error, if there was any."""
+        """Count what was found, and take back what was not true; the first error, if any."""
         for finding in findings:
             self.report.add(StreamKey(stream, link.account_id), finding)
+            if finding.unseen:
+                self._books.voucher.revoke(link.feed(stream), finding.unseen)
         return next((finding.error for finding in findings if finding.error), None)
 
     def _refuse(self, link: Link, others: set[Stream], reason: str) -> None:

@@ -15,7 +15,8 @@ class Finding:
 
     `shown` is how far an answer of trades reaches, `missing` what may still be missing, `gaps`
     what became of the gap rows, `not_streamed` how many rows were missing in what was held
-    complete: `unheard` is from the first of them to the last.
+    complete: `unheard` is from the first of them to the last, `unseen` what was claimed before
+    them and is out of reach.
     """
 
     stream: Stream
@@ -27,6 +28,7 @@ class Finding:
     refused: int = 0
     not_streamed: int = 0
     unheard: Span | None = None
+    unseen: Span | None = None
     shown: Span | None = None
     missing: Span | None = None
     note: str = ""

@@ -145,7 +145,8 @@ class TradeReconciler(ReconcilerBase):
         for claim in claims_on(feed, unseen, heard):
             if claim.start <= unseen.end <= claim.end:
                 left = unseen.within(claim.start, None)
-                finding.missing, finding.note = left, BEYOND_REACH
+                finding.unseen = finding.missing = left
+                finding.note = BEYOND_REACH
                 self._declare_lost(finding, left)
 
     def _declare_lost(self, finding: Finding, lost: Span) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from marketdata.bybit.values import time_from_ms
 from marketdata.capture.feeds import Feed
-from marketdata.models import CaptureGap, PrivateExecution, PublicTrade
+from marketdata.models import CaptureGap, CoverageInterval, PrivateExecution, PublicTrade
 from marketdata.tests.capture.conftest import NEVER
 from marketdata.tests.capture.repairing import claim, until
 
@@ -132,6 +132,8 @@ class TestWhatIsAudited:
             until(running, is_declared)
         found = PublicTrade.objects.filter(symbol="BTCUSDT", exchange_ts__gt=last)
         beyond = gaps().filter(state="open").get()
+        feed_rows = CoverageInterval.objects.filter(stream="trades", symbol="BTCUSDT")
+        assert not feed_rows.filter(started_at__lte=beyond.ended_at, ended_at__gte=last).exists()
         assert found.count() == 1000
         assert (beyond.started_at, beyond.ended_at) == (
             last,
