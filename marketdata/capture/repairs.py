@@ -7,7 +7,7 @@ a quiet account, whose next row may come in days. They end a little later, in fa
 exchange's clocks may differ; and as REST may lag behind the streams, it is asked at once, and once
 more when that time has passed, which is when the gaps are judged. A sweep takes what is left: short gaps of
 symbols, and every gap that could not be filled, with growing delays. Audits look whether a
-stream that was never interrupted brought all that REST shows.
+stream that was never interrupted brought all that REST shows (audits.py).
 
 Some threads of their own do this, so that one account's trouble does not delay the others.
 """
