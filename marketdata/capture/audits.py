@@ -1,9 +1,10 @@
 """Audits of a running capture: when REST is asked whether a stream brought everything.
 
-Each symbol and account is audited when its first connection is subscribed, and then again and
-again. An answer is compared with all that is claimed of the time it shows, by this capture or one
-before (coverage/audit.py), so that a restart skips none: of trades whatever the answer holds, of
-executions from a while before the last instant that was vouched for.
+Each symbol, and each account that was captured before, is audited when its first connection is
+subscribed, and then all are again and again. An answer is compared with all that is claimed of the
+time it shows, by this capture or one before (coverage/audit.py), so that a restart skips none: of
+trades whatever the answer holds, of executions from a while before the last instant that was
+vouched for.
 
 REST shows the last 1000 trades. Of a busy symbol these are over before the next audit would be
 due, so that comes earlier: when half as much time has passed as the answer shows.
@@ -54,9 +55,12 @@ class Audits:
 
     def take_up(self, link: Link) -> None:
         """Begin where the audits of a former capture may have ended."""
-        if link.context is not None:
-            end = vouched_until(link.feed(link.streams[0]))
-            link.audited_until = end - LOOKBACK if end else None
+        if link.context is None:
+            return
+        if end := vouched_until(link.feed(link.streams[0])):
+            link.audited_until = end - LOOKBACK
+        else:
+            link.audit_at = self._next()
 
     def is_due(self, link: Link) -> bool:
         """Whether to ask now."""
@@ -65,7 +69,7 @@ class Audits:
 
     def ask(self, link: Link, reconciler: GapReconciler) -> Finding | None:
         """Audit `link`; None when there is nothing to ask. May raise a BybitError."""
-        link.audit_at = time.monotonic() + self._config.audit_interval * random.uniform(0.5, 1)  # noqa: S311
+        link.audit_at = self._next()
         if self._is_spooled(StreamKey(link.streams[0], link.account_id)):
             return None
         if link.context is None:
@@ -86,6 +90,10 @@ class Audits:
         # So that gaps which were opened by now announce what they miss.
         self._books.persist()
         return [] if self._is_spooled(StreamKey(stream, link.account_id)) else spans
+
+    def _next(self) -> float:
+        # Jitter, so that not all are audited at once.
+        return time.monotonic() + self._config.audit_interval * random.uniform(0.5, 1)  # noqa: S311
 
     def _trades(self, link: Link, reconciler: GapReconciler) -> Finding:
         now, life = timezone.now(), link.supervisor.lives

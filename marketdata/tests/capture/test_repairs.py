@@ -359,9 +359,10 @@ class TestTrouble:
     ):
         with repairing(repair_delay=0.0, sweep_interval=0.02) as running:
             hear(exchange)
+            before = len(gateway.of("/time"))
             gateway.rule = lambda asked, forward: Answer(403, b"")
             miss(exchange)
-            until(running, lambda: gateway.of("/time")[3:])
+            until(running, lambda: gateway.of("/time")[before:])
             until(running, lambda: exchange.wait_for_private("bob/main") is None)
             asked = len(gateway.asked)
             for name in TENANTS:
