@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
@@ -325,6 +326,37 @@ class TestCommand:
         make(sandbox, 3000)
         assert self.reconcile("--since", "2h", "--stream", "trades") == ExitCode.DATA_INCOMPLETE
         assert "1 of 1 are incomplete" in capsys.readouterr().out
+
+    def test_json_is_one_line_with_what_became_of_each_stream(self, sandbox, capturing, capsys):
+        for count in (3000, 20):
+            with capturing():
+                make(sandbox, 20)
+                sandbox.drain()
+            make(sandbox, count)
+        capsys.readouterr()
+        code = self.reconcile("--since", "2h", "--stream", "trades", "--json")
+        told = json.loads(capsys.readouterr().out)
+        gap = CaptureGap.objects.get(state="partial")
+        (finding,) = told["findings"]
+        assert code == told["exit_code"] == ExitCode.DATA_INCOMPLETE
+        assert (finding["stream"], finding["subject"]) == ("trades", "BTCUSDT")
+        assert finding["state"] == "incomplete"
+        assert (finding["gaps_asked"], finding["gaps"]) == (1, {"partial": 1})
+        assert finding["rows_added"] == told["rows_added"] == 1000 - 20
+        assert finding["missing"]["from"] == gap.started_at.isoformat()
+        assert "more trades than" in finding["note"]
+
+    def test_json_names_what_failed(self, sandbox, capturing, settings, capsys):
+        settings.BYBIT_ENDPOINTS = Endpoints(
+            rest="http://127.0.0.1:1", ws_public="ws://127.0.0.1:1"
+        )
+        code = self.reconcile("--since", "2h", "--symbol", "BTCUSDT", "--json")
+        told = json.loads(capsys.readouterr().out)
+        (finding,) = told["findings"]
+        assert code == told["exit_code"] == ExitCode.UNAVAILABLE
+        assert (finding["state"], finding["rows_found"]) == ("failed", 0)
+        assert finding["missing"] == finding["asked"]
+        assert finding["note"]
 
     def test_an_account_that_is_not_served_cannot_be_asked_for(self, tenants):
         BybitAccount.objects.filter(pk=tenants["bob"].pk).update(status="disabled")
