@@ -15,15 +15,19 @@ def main() -> None:
         os.environ.setdefault("DATABASE_URL", f"sqlite:///{sys.argv[1]}.sqlite3")
     from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line
-    from django.db.utils import InterfaceError, OperationalError
+    from django.db.utils import Error as AnyDatabaseError
+
+    from marketdata.exits import first_line, is_away
 
     try:
         execute_from_command_line(sys.argv)
     except ImproperlyConfigured as error:
         sys.stderr.write(f"Configuration error: {error}\n")
         sys.exit(4)
-    except (OperationalError, InterfaceError) as error:
-        sys.stderr.write(f"The database cannot be reached: {str(error).splitlines()[0]}\n")
+    except AnyDatabaseError as error:
+        if not is_away(error):
+            raise
+        sys.stderr.write(f"The database cannot be reached or written to: {first_line(error)}\n")
         sys.exit(75)
     except KeyboardInterrupt:
         sys.exit(130)
