@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import gridbot_site
+from manage import asks_for_help
 
 ROOT = Path(gridbot_site.__file__).parent.parent
 SOUND = {
@@ -64,6 +65,32 @@ def test_a_mistake_is_one_sentence_and_exit_code_4(environment, name):
     assert line.startswith("Configuration error: ")
     assert name in line
     assert "hush" not in line
+
+
+@pytest.mark.parametrize("arguments", [["help"], ["coverage", "--help"]])
+def test_help_needs_no_configuration(arguments):
+    done = manage(*arguments, SECRET_KEY=None, GRIDBOT_CREDENTIAL_KEYS=None, DATABASE_URL=None)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "coverage" in done.stdout
+
+
+def test_a_command_with_an_argument_that_looks_like_help_does_not_run_without_a_key():
+    done = manage("dbshell", "--", "--help", SECRET_KEY=None)
+    assert done.returncode == 4, done.stdout
+    assert "SECRET_KEY is not set" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("", True), ("help", True), ("help capture", True), ("-h", True), ("--help", True),
+        ("capture -h", True), ("capture --journal x --help", True),
+        ("check", False), ("capture --json", False), ("capture help", False),
+        ("dbshell -- -h", False), ("dbshell -- --help", False), ("capture --journal=--help", False),
+    ],
+)  # fmt: skip
+def test_help_is_what_cannot_run(line, expected):
+    assert asks_for_help(line.split()) is expected
 
 
 def test_a_missing_credential_key_is_found_by_a_system_check():
