@@ -8,13 +8,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from marketdata.bybit.environments import Endpoints, Environment
-from marketdata.bybit.records import Parsed
+from marketdata.bybit.records import Parsed, Reject
 from marketdata.bybit.rest_client import BybitRestClient
 from marketdata.capture.accounts import AccountContext
 from marketdata.capture.books import Books
 from marketdata.capture.startup import exact_digits
 from marketdata.capture.tally import StreamKey
-from marketdata.capture.writers import Writer
+from marketdata.capture.writers import CONFLICT, Writer
+from marketdata.coverage.archive_twins import without_twins
 from marketdata.coverage.findings import Finding
 from marketdata.coverage.spans import Span
 from marketdata.models import Stream
@@ -93,17 +94,23 @@ class ReconcilerBase:
         """Write and flush, and count; those of the rows that were not there before."""
         if not self._is_wanted():
             raise Unwanted
-        known = stored_keys(writer, key, parsed.records)
+        rows: Sequence[Any] = parsed.records
+        conflicts: Sequence[Any] = ()
+        if key.stream == Stream.TRADES:
+            rows, conflicts = without_twins(rows)
+        known = stored_keys(writer, key, rows)
         before = self._counted(key)
         for reject in parsed.rejects:
             self.books.quarantine.add(key, reject)
-        write(parsed.records)
+        for row in conflicts:
+            self.books.quarantine.add(key, Reject(writer.topic, CONFLICT, repr(row)))
+        write(rows)
         writer.flush()
         after = self._counted(key)
         finding.stored += after["stored"] - before["stored"]
         finding.updated += after["updated"] - before["updated"]
         finding.refused += after["quarantined"] - before["quarantined"]
-        return [row for row in parsed.records if identity(writer, row) not in known]
+        return [row for row in rows if identity(writer, row) not in known]
 
     def _counted(self, key: StreamKey) -> dict[str, int]:
         nothing = {"stored": 0, "updated": 0, "quarantined": 0}

@@ -73,6 +73,39 @@ class TestTrades:
         gap = CaptureGap.objects.get(stream="trades", symbol="BTCUSDT")
         assert (gap.state, gap.source, gap.rows_added, gap.attempts) == ("filled", "rest", 300, 1)
 
+    def archived(self) -> None:
+        """What is stored came from an archive: in whole seconds, without flags and sequence."""
+        for trade in PublicTrade.objects.all():
+            trade.exchange_ts = trade.exchange_ts.replace(microsecond=0)
+            trade.is_block_trade, trade.is_rpi, trade.sequence = False, False, None
+            trade.save()
+
+    def test_what_an_archive_brought_at_a_rounded_time_is_not_stored_again(
+        self, sandbox, capturing
+    ):
+        self.hear(sandbox, capturing, 20)
+        self.archived()
+        make(sandbox, 30)
+        finding = reconciler_for(sandbox).trades("BTCUSDT", lately())
+        assert (finding.found, finding.new, finding.missing) == (50, 30, None)
+        assert PublicTrade.objects.count() == 50
+        assert QuarantinedMessage.objects.count() == 0
+
+    def test_what_an_archive_brought_with_another_price_is_a_conflict(self, sandbox, capturing):
+        self.hear(sandbox, capturing, 20)
+        self.archived()
+        PublicTrade.objects.filter(trade_id=PublicTrade.objects.all()[0].trade_id).update(price=1)
+        finding = reconciler_for(sandbox).trades("BTCUSDT", lately())
+        assert (finding.new, finding.refused) == (0, 1)
+        assert finding.missing
+        assert PublicTrade.objects.count() == 20
+
+    def test_the_same_id_at_another_time_is_another_trade(self, sandbox, capturing):
+        self.hear(sandbox, capturing, 20)
+        self.archived()
+        PublicTrade.objects.update(exchange_ts=F("exchange_ts") - timedelta(seconds=3))
+        assert reconciler_for(sandbox).trades("BTCUSDT", lately()).new == 20
+
     def test_a_second_time_nothing_is_new(self, sandbox, capturing):
         self.hear(sandbox, capturing, 20)
         make(sandbox, 30)
