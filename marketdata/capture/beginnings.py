@@ -9,14 +9,12 @@ is vouched for it has done its duty and goes.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from marketdata.capture.feeds import Feed
+from marketdata.capture.feeds import CLOCK_MARGIN, Feed
 from marketdata.models import CaptureGap
 
 NOT_BEGUN = "capture had not begun"
-# How far our clock may be ahead of the exchange's.
-CLOCK_MARGIN = timedelta(seconds=1)
 
 
 class Beginnings:

@@ -42,8 +42,11 @@ class Books:
         return self._lease.fenced() if self._lease else transaction.atomic()
 
     def take_over(self, feeds: Iterable[Feed]) -> None:
-        """Go on with the gaps of `feeds` that an earlier capture has left without an end."""
-        with self._writing:
+        """Go on with the gaps of `feeds` that an earlier capture has left without an end.
+
+        Raises LeaseLost.
+        """
+        with self._writing, self.fenced():
             self._beginnings.hand_over(feeds)
             self.gaps.resume(feeds)
 

@@ -9,7 +9,7 @@ import pytest
 from django.db import OperationalError
 
 from marketdata.capture.books_file import BooksFile
-from marketdata.capture.feeds import BEAT_MARGIN, PRIVATE_LATENESS, TICK
+from marketdata.capture.feeds import BEAT_MARGIN, CLOCK_MARGIN, PRIVATE_LATENESS, TICK
 from marketdata.capture.gaps import Feed, GapBook
 from marketdata.models import CaptureGap, Stream
 from marketdata.tests.records import START
@@ -206,3 +206,18 @@ def test_a_life_is_claimed_up_to_its_frontier_and_no_further_than_a_gap_from_wit
     book.open_from(FEED, "its topic was silent", seconds(7))
     assert book.claimed(FEED)[0].end == seconds(7) - TICK
     assert book.open_since() == {FEED: seconds(7)}
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_no_row_proves_what_has_not_come_yet(is_first):
+    now, feed = START, FEED
+    book = GapBook(now=lambda: now)
+    if not is_first:
+        book.note_rows(feed, now, now)
+    book.note_rows(feed, now + timedelta(seconds=59), now + timedelta(seconds=59))
+    book.beat([feed], now + timedelta(seconds=59), now)
+    (life,) = book.lives()
+    assert life.frontier == now + CLOCK_MARGIN
+    book.open([feed], "the connection was lost", now)
+    (gap,) = book.unwritten()
+    assert gap.started_at == now + CLOCK_MARGIN
