@@ -28,7 +28,6 @@ admin.site.unregister(LogEntry)
 class AuditLogAdmin(ReadOnlyAdmin):
     """The audit log: superusers see all of it, tenants what concerns their own rows."""
 
-    list_display = ("timestamp", "by", "remote_addr", "event", "row", "changed")
     list_filter = ("action", ("timestamp", admin.DateFieldListFilter))
     list_select_related = ("content_type", "actor")
     search_fields = ("object_repr", "actor__username", "object_pk__exact")
@@ -45,10 +44,14 @@ class AuditLogAdmin(ReadOnlyAdmin):
             return True
         return (row.additional_data or {}).get("owner") == str(request.user.pk)
 
+    def get_list_display(self, request: HttpRequest) -> list[Any]:
+        """When, who, from where, what."""
+        time = shown(self.model._meta, "timestamp")
+        return [time, "by", "remote_addr", "event", "row", "changed"]
+
     def get_fields(self, request: HttpRequest, obj: Any | None = None) -> list[Any]:
         """What the list shows, and the id of the row."""
-        time = shown(self.model._meta, "timestamp")
-        return [time, "by", "remote_addr", "event", "row", "object_pk", "changed"]
+        return [*self.get_list_display(request), "object_pk"]
 
     @admin.display(description="who", ordering="actor__username")
     def by(self, entry: Any) -> str:

@@ -96,12 +96,15 @@ def half_signed_in(view: View) -> View:
 
 
 def signed_in(view: View) -> View:
-    """Let in whoever has given a code, and those who have no device to give one with."""
+    """Let in whoever has given a code; those who have no device only where they add one."""
 
     @half_signed_in
     @wraps(view)
     def inner(request: HttpRequest) -> HttpResponse:
-        if code_wanted(request.user) and user_has_device(request.user):
+        if not user_has_device(request.user):
+            target = reverse("admin:second_factor_add")
+            return view(request) if request.path == target else redirect(target)
+        if code_wanted(request.user):
             return redirect("admin:second_factor_verify")
         return view(request)
 
@@ -158,11 +161,9 @@ def add(request: HttpRequest) -> HttpResponse:
 @sensitive_variables()
 def codes(request: HttpRequest) -> HttpResponse:
     """Make new recovery codes; the old ones end."""
-    user: Any = request.user
-    if not user_has_device(user):
-        return redirect("admin:second_factor_add")
     form = PasswordForm(request, request.POST or None)
     if form.is_valid():
+        user: Any = request.user
         return _page(request, "Your recovery codes", codes=new_recovery_codes(user))
     return _page(request, "New recovery codes", form, submit="Make ten new codes")
 
@@ -186,8 +187,6 @@ def overview(request: HttpRequest) -> HttpResponse:
     """The apps and how many recovery codes are left."""
     user: Any = request.user
     apps = TOTPDevice.objects.filter(user=user, confirmed=True)
-    if not apps:
-        return redirect("admin:second_factor_add")
     left = StaticToken.objects.filter(device__user=user).count()
     return _page(request, "Second factor", apps=apps, left=left)
 
