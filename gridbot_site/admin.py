@@ -18,6 +18,9 @@ from accounts.display import shown
 from accounts.models import User
 from accounts.tenant_admin import ReadOnlyAdmin
 
+# What `accounts.audit` writes into every entry, which has columns of its own.
+ENVELOPE = ("owner", "event", "by")
+
 # Its pages show the keys of apps to every superuser.
 admin.site.unregister([TOTPDevice, StaticDevice])
 # Its page shows everybody's entries to everybody who may see one's own.
@@ -76,16 +79,23 @@ class AuditLogAdmin(ReadOnlyAdmin):
 
 
 def changes(entry: Any) -> list[str]:
-    """Each changed column with its old and new value; details of events likewise."""
-    lines = []
-    for name, change in sorted((entry.changes or {}).items()):
-        if isinstance(change, dict):
-            sign = "+" if change["operation"] == "add" else "-"
-            lines.append(f"{name}: {sign} {', '.join(change['objects'])}")
-        else:
-            lines.append(f"{name}: {change[0]} → {change[1]}")
+    """Each changed column with its old and new value, and the details of an event."""
+    lines = [_change(entry, name, values) for name, values in sorted((entry.changes or {}).items())]
     details = (entry.additional_data or {}).items()
-    return lines + [f"{k}: {v}" for k, v in details if k not in ("owner", "event", "by")]
+    lines += [f"{name}: {value}" for name, value in details if name not in ENVELOPE]
+    return [line for line in lines if line]
+
+
+def _change(entry: Any, name: str, change: Any) -> str:
+    if isinstance(change, dict):
+        sign = "+" if change["operation"] == "add" else "-"
+        return f"{name}: {sign} {', '.join(change['objects'])}"
+    old, new = change
+    if entry.action == LogEntry.Action.UPDATE:
+        return f"{name}: {old} → {new}"
+    # Of a row that came or went what it held; its id is shown anyway.
+    value = new if entry.action == LogEntry.Action.CREATE else old
+    return "" if name == "id" or value in ("", "None", None) else f"{name}: {value}"
 
 
 @admin.register(AccessAttempt)

@@ -84,6 +84,8 @@ MIDDLEWARE = [
 TEMPLATES: list[dict[str, Any]] = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
+        # Before those of the apps: Django's admin looks up its frame here.
+        "DIRS": [BASE_DIR / "gridbot_site" / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [

@@ -308,6 +308,13 @@ def test_changes_are_shown_from_old_to_new(operator, alice_account):
         )
 
 
+def test_of_a_new_row_what_it_holds_is_shown(operator, alice_account):
+    page = operator.get(f"{PAGE}{last().pk}/change/").content.decode()
+    assert "account_name: account of alice" in page
+    assert "None →" not in page
+    assert "status_reason" not in page
+
+
 def test_nobody_writes_to_it(operator, alice):
     entry = last()
     assert operator.get(f"{PAGE}add/").status_code == 403
