@@ -222,6 +222,14 @@ def test_codes_are_made_anew_with_the_password(client, olivia):
     assert StaticToken.objects.count() == 10
 
 
+def test_the_password_is_not_guessed_in_a_browser_that_was_left_open(client, olivia):
+    sign_in(client, olivia)
+    guesses = [{"password": f"guess {n}"} for n in range(5)] + [{"password": PASSWORD}]
+    answers = [client.post(f"{PAGES}recovery-codes/", guess) for guess in guesses]
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 200, 429, 429]
+    assert not StaticToken.objects.exists()
+
+
 def test_an_app_is_removed_unless_it_is_the_last(client, olivia, bob):
     first, his = sign_in(client, olivia), device_of(bob)
     form = {"password": PASSWORD}
