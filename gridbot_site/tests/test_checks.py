@@ -25,26 +25,41 @@ def encoded(key: bytes) -> str:
     return base64.urlsafe_b64encode(key).decode()
 
 
-@pytest.mark.parametrize("key", [GOOD, secrets.token_hex(32), secrets.token_urlsafe(200)])
+# Random values, which every worker of a run makes anew, have no place in the names of tests.
+RANDOM = {
+    "as documented": GOOD,
+    "hexadecimal": secrets.token_hex(32),
+    "very long": secrets.token_urlsafe(200),
+}
+WEAK = {
+    "short": (GOOD[:49], "E001"),
+    "one letter": ("x" * 50, "E001"),
+    "ten letters again and again": ("abcdefghij" * 6, "E001"),
+    "twice the same": (secrets.token_urlsafe(24)[:30] * 2, "E001"),
+    "two letters": ("ab" * 20 + "ba" * 20, "E001"),
+    "django's": ("django-insecure-" + GOOD, "E002"),
+    "to be changed": ("Change-Me-" + GOOD, "E002"),
+    "words": ("this is my very secret key and it is 50 letters long", "E002"),
+    "an example": ("your-example-key-" + GOOD, "E002"),
+}
+SAMPLES = {
+    "zeros": bytes(32),
+    "a count": bytes(range(32)),
+    "a count down": bytes(range(64, 0, -2)),
+    "digits": b"0123456789abcdef" * 2,
+    "words": b"correct horse battery staple....",
+    "hexadecimal": secrets.token_hex(16).encode(),
+    "four times the same": secrets.token_bytes(8) * 4,
+}
+
+
+@pytest.mark.parametrize("key", RANDOM.values(), ids=RANDOM)
 def test_a_random_secret_key_passes(settings, key):
     settings.SECRET_KEY = key
     assert checks.secret_key(None) == []
 
 
-@pytest.mark.parametrize(
-    ("key", "expected"),
-    [
-        (GOOD[:49], "E001"),
-        ("x" * 50, "E001"),
-        ("abcdefghij" * 6, "E001"),
-        (secrets.token_urlsafe(24)[:30] * 2, "E001"),
-        ("ab" * 20 + "ba" * 20, "E001"),
-        ("django-insecure-" + GOOD, "E002"),
-        ("Change-Me-" + GOOD, "E002"),
-        ("this is my very secret key and it is 50 letters long", "E002"),
-        ("your-example-key-" + GOOD, "E002"),
-    ],
-)
+@pytest.mark.parametrize(("key", "expected"), WEAK.values(), ids=WEAK)
 def test_a_weak_or_sample_secret_key_is_refused(settings, key, expected):
     settings.SECRET_KEY = key
     assert ids(checks.secret_key(None)) == [f"gridbot.{expected}"]
@@ -62,18 +77,7 @@ def test_no_message_repeats_a_key(settings):
     assert "hush" not in str(messages)
 
 
-@pytest.mark.parametrize(
-    "key",
-    [
-        bytes(32),
-        bytes(range(32)),
-        bytes(range(64, 0, -2)),
-        b"0123456789abcdef" * 2,
-        b"correct horse battery staple....",
-        secrets.token_hex(16).encode(),
-        secrets.token_bytes(8) * 4,
-    ],
-)
+@pytest.mark.parametrize("key", SAMPLES.values(), ids=SAMPLES)
 def test_a_sample_credential_key_is_refused_wherever_it_stands(settings, key):
     settings.GRIDBOT_CREDENTIAL_KEYS = [encoded(secrets.token_bytes(32)), encoded(key)]
     assert ids(credential_keys(None)) == ["accounts.E005"]
