@@ -180,6 +180,14 @@ def test_the_first_app_is_added_and_ten_codes_are_shown_once(olivia_halfway, oli
     assert olivia_halfway.get(f"{PAGES}add/").context["key"].replace(" ", "") != key
 
 
+def test_the_code_that_added_an_app_is_used_up(olivia_halfway, olivia):
+    key, _ = enrol(olivia_halfway)
+    other = Client()
+    give_password(other, olivia)
+    code = f"{totp(base64.b32decode(key)):06d}"
+    assert give_code(other, TOTPDevice.objects.get(), code).status_code == 200
+
+
 def test_the_picture_needs_no_other_source(olivia_halfway):
     page = olivia_halfway.get(f"{PAGES}add/").content.decode()
     assert 'src="data:image/svg+xml;base64,' in page
