@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import os
-import secrets
 import sys
 from collections.abc import Sequence
+
+from gridbot_site.make_env import fresh_secrets
 
 HELP = frozenset({"-h", "--help"})
 
@@ -26,9 +27,10 @@ def main() -> None:
     if sys.argv[1:2] in (["demo"], ["drill"]):
         # These never touch the database of .env: a file of their own, or what the process says.
         os.environ.setdefault("DATABASE_URL", f"sqlite:///{sys.argv[1]}.sqlite3")
-    if asks_for_help(sys.argv[1:]) and not os.environ.get("SECRET_KEY"):
-        # Help comes before configuration: a key of this process alone, which signs nothing.
-        os.environ["SECRET_KEY"] = secrets.token_urlsafe(50)
+    if asks_for_help(sys.argv[1:]):
+        # Help comes before configuration: keys of this process alone, which sign and seal nothing.
+        for name, value in fresh_secrets().items():
+            os.environ.setdefault(name, value)
     from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line
     from django.db.utils import Error as AnyDatabaseError

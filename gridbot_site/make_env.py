@@ -11,17 +11,20 @@ import secrets
 import sys
 from pathlib import Path
 
-FRESH = {
-    "SECRET_KEY=": lambda: secrets.token_urlsafe(50),
-    "GRIDBOT_CREDENTIAL_KEYS=": lambda: base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
-}
+
+def fresh_secrets() -> dict[str, str]:
+    """The settings without which nothing starts, at random."""
+    return {
+        "SECRET_KEY": secrets.token_urlsafe(50),
+        "GRIDBOT_CREDENTIAL_KEYS": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+    }
 
 
 def write_env(example: Path, target: Path) -> bool:
     """Write `target` with mode 0600; False when it exists already."""
+    fresh = {f"{name}=": value for name, value in fresh_secrets().items()}
     lines = [
-        line + FRESH[line]() if line in FRESH else line
-        for line in example.read_text(encoding="utf-8").splitlines()
+        line + fresh.get(line, "") for line in example.read_text(encoding="utf-8").splitlines()
     ]
     try:
         handle = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
