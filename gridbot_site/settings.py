@@ -15,6 +15,7 @@ import environ
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
+from gridbot_site.credential_keys import credential_keys
 from gridbot_site.databases import database_from_environment, folder_beside
 from gridbot_site.environment import (
     configured,
@@ -185,7 +186,7 @@ LOGGING = {
 
 # --- gridbot ------------------------------------------------------------------------------
 # The first key seals, all of them open. Apart from SECRET_KEY, so that each can be rotated.
-GRIDBOT_CREDENTIAL_KEYS = words("GRIDBOT_CREDENTIAL_KEYS", default=[])
+GRIDBOT_CREDENTIAL_KEYS = credential_keys(os.environ)
 
 # Where rows wait on disk while the database is away, and how much of it they may take.
 _spool = env.str("GRIDBOT_SPOOL_DIR", default="")

@@ -12,6 +12,8 @@ os.environ["GRIDBOT_ENV_FILE"] = ""
 for _name in list(os.environ):
     if _name.startswith(("EVENTSAVER_", "GRIDBOT_DB_", "GRIDBOT_LOG_", "GRIDBOT_SPOOL_", "BYBIT_")):
         del os.environ[_name]
+for _name in ("GRIDBOT_CREDENTIAL_KEYS_FILE", "CREDENTIALS_DIRECTORY"):
+    os.environ.pop(_name, None)
 # Not setdefault alone: the workers of one run must agree on the keys they inherit.
 os.environ.setdefault("SECRET_KEY", secrets.token_urlsafe(50))
 os.environ.setdefault(
