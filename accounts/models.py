@@ -10,7 +10,8 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.views.decorators.debug import sensitive_variables
 
-from accounts import vault
+from accounts import access_log, vault
+from accounts.secret import Secret
 from accounts.tenancy import AccountManager, TenantOwned
 
 
@@ -39,7 +40,7 @@ class User(AbstractUser):
 
 
 class BybitAccount(models.Model):
-    """One Bybit account of one user; the user never changes."""
+    """One Bybit account of one user; neither the user nor the environment ever changes."""
 
     class Environment(models.TextChoices):
         MAINNET = "mainnet"
@@ -89,17 +90,23 @@ class BybitAccount(models.Model):
         return f"{self.account_name} ({self.environment})"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Refuse to move the account, and with it every fact, to another user."""
+        """Refuse to move the account, and with it every fact, to another user or exchange."""
         # Asked of the table, not of the instance: a second instance with the same key would
         # not know whose the row is.
-        stored = BybitAccount.objects.unscoped().filter(pk=self.pk).exclude(user=self.user_id)
-        if stored.exists():
+        stored = BybitAccount.objects.unscoped().filter(pk=self.pk)
+        if stored.exclude(user=self.user_id).exists():
             raise ValidationError({"user": "An account never changes its user."})
+        if stored.exclude(environment=self.environment).exists():
+            raise ValidationError({"environment": "An account never changes its environment."})
         super().save(*args, **kwargs)
 
     def get_additional_data(self) -> dict[str, str]:
         """Whose an entry of the audit log about the account is."""
         return {"owner": str(self.user_id)}
+
+
+# What seals or judges a key writes these, and nobody else: see ApiCredential.save.
+VAULT_FIELDS = frozenset({"sealed_secret", "secret_hint", "refusal", "checked_at", "expires_at"})
 
 
 class ApiCredential(TenantOwned):
@@ -110,8 +117,19 @@ class ApiCredential(TenantOwned):
     sealed_secret = models.BinaryField(editable=False)
     secret_hint = models.CharField(max_length=4, editable=False, blank=True)
     is_active = models.BooleanField(default=True)
+    refusal = models.CharField(
+        max_length=200, blank=True, editable=False, help_text="Why gridbot does not use this key."
+    )
+    checked_at = models.DateTimeField(
+        null=True, editable=False, help_text="When the exchange was asked what the key may do."
+    )
+    expires_at = models.DateTimeField(
+        null=True, editable=False, help_text="When the key expires, as the exchange said."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
+
+    _sealed_here = False
 
     class Meta:
         db_table = "api_credentials"
@@ -130,19 +148,43 @@ class ApiCredential(TenantOwned):
     def __str__(self) -> str:
         return f"API key {self.api_key[:4]}…"
 
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Write the sealed secret only where it was sealed anew.
+
+        A page that was read before a rotation and is saved after it would otherwise put the
+        secret back under a key that is about to be retired.
+        """
+        if not (self._state.adding or self._sealed_here or "update_fields" in kwargs):
+            names = {field.name for field in self._meta.concrete_fields if not field.primary_key}
+            kwargs["update_fields"] = names - VAULT_FIELDS
+        super().save(*args, **kwargs)
+        self._sealed_here = False
+
     @sensitive_variables("secret")
     def seal_secret(self, secret: str) -> None:
         """Seal `secret` for this row. Raises vault.VaultError when no key is configured."""
-        self.sealed_secret = vault.seal(secret, context=self._context())
+        self.sealed_secret = vault.seal(secret, self.binding())
         self.secret_hint = secret[-4:] if len(secret) >= 16 else ""
+        # What was found out is true of the key before.
+        self.refusal, self.checked_at, self.expires_at = "", None, None
+        self._sealed_here = True
 
-    def open_secret(self) -> str:
-        """The secret in the clear, for the connection that needs it.
+    def open_secret(self, purpose: str) -> Secret:
+        """The secret, for the connection that needs it; the audit log is told of the `purpose`.
 
         Raises vault.VaultError when no configured key opens it, or when it was sealed for
-        another row.
+        another row. A failing audit log does not keep it shut: see `access_log.note_opening`.
         """
-        return vault.open_sealed(bytes(self.sealed_secret), context=self._context())
+        secret = vault.open_sealed(bytes(self.sealed_secret), self.binding())
+        access_log.note_opening(self, purpose)
+        return secret
 
-    def _context(self) -> tuple[str, ...]:
-        return (str(self.account.user_id), str(self.account_id), str(self.pk), "secret")
+    def binding(self) -> vault.Binding:
+        """What the sealed secret is bound to."""
+        return vault.Binding(
+            tenant=str(self.account.user_id),
+            account=str(self.account_id),
+            environment=self.account.environment,
+            row=str(self.pk),
+            field="secret",
+        )

@@ -11,6 +11,7 @@ from django.views.debug import SafeExceptionReporterFilter
 
 from accounts import vault
 from accounts.models import ApiCredential, BybitAccount, User
+from accounts.secret import Secret
 from accounts.tests.factories import PASSWORD, ApiCredentialFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
@@ -119,7 +120,7 @@ def test_a_name_that_is_taken_is_an_error_of_the_form(bob_client, bob, bob_accou
 def test_a_secret_goes_in_and_never_comes_out(bob_client, bob_account):
     assert bob_client.post(ADD, form(bob_account, secret=SECRET)).status_code == 302
     credential = ApiCredential.objects.for_user(bob_account.user).get()
-    assert credential.open_secret() == SECRET
+    assert credential.open_secret("a test") == Secret(SECRET)
     for name in ("change", "changelist", "delete", "history"):
         content = bob_client.get(page(credential, name)).content.decode()
         assert "canary" not in content, name
@@ -144,7 +145,7 @@ def test_a_blank_secret_keeps_the_old_one(bob_client, bob_account):
     data = form(bob_account, secret="") | {"is_active": ""}
     assert bob_client.post(page(credential), data).status_code == 302
     credential.refresh_from_db()
-    assert credential.open_secret() == SECRET
+    assert credential.open_secret("a test") == Secret(SECRET)
     assert not credential.is_active
 
 
@@ -153,7 +154,7 @@ def test_a_new_secret_takes_the_place_of_the_old_one(bob_client, bob_account):
     data = form(bob_account, secret="another-secret-3c4d")
     assert bob_client.post(page(credential), data).status_code == 302
     credential.refresh_from_db()
-    assert credential.open_secret() == "another-secret-3c4d"
+    assert credential.open_secret("a test") == Secret("another-secret-3c4d")
     assert credential.secret_hint == "3c4d"
 
 
@@ -232,5 +233,5 @@ def test_no_local_variable_of_the_vault_reaches_an_error_report(rf, settings):
         report = ExceptionReporter(rf.get("/"), *sys.exc_info()).get_traceback_data()
     frames = [frame for frame in report["frames"] if "/accounts/" in frame["filename"]]
     inside = [frame for frame in frames if "/tests/" not in frame["filename"]]
-    assert len(inside) == 2
+    assert len(inside) == 3
     assert "canary" not in str([frame["vars"] for frame in inside])

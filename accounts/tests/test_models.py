@@ -5,12 +5,15 @@ from __future__ import annotations
 import pickle
 
 import pytest
+from auditlog import get_logentry_model
 from django.core import serializers
 from django.core.exceptions import ValidationError
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, OperationalError, transaction
+from django.utils import timezone
 
-from accounts import vault
+from accounts import access_log, vault
 from accounts.models import ApiCredential, BybitAccount
+from accounts.secret import Secret
 from accounts.tests.factories import ApiCredentialFactory, BybitAccountFactory
 
 pytestmark = pytest.mark.django_db
@@ -105,7 +108,7 @@ def test_an_account_has_one_active_credential(alice_account):
 def test_a_credential_opens_after_a_round_trip(alice_account):
     ApiCredentialFactory.create(account=alice_account, secret="0123456789abcdef")
     stored = ApiCredential.objects.for_user(alice_account.user).get()
-    assert stored.open_secret() == "0123456789abcdef"
+    assert stored.open_secret("a test") == Secret("0123456789abcdef")
     assert stored.secret_hint == "cdef"
 
 
@@ -118,14 +121,14 @@ def test_a_sealed_secret_moved_to_another_row_does_not_open(alice_account, charl
     his = ApiCredentialFactory.create(account=charlie_account)
     his.sealed_secret = hers.sealed_secret
     with pytest.raises(vault.VaultError):
-        his.open_secret()
+        his.open_secret("a test")
 
 
 def test_a_credential_moved_to_another_account_does_not_open(alice_account):
     credential = ApiCredentialFactory.create(account=alice_account)
     credential.account = BybitAccountFactory.create(user=alice_account.user)
     with pytest.raises(vault.VaultError):
-        credential.open_secret()
+        credential.open_secret("a test")
 
 
 def test_no_text_of_a_credential_holds_its_secret(alice_account):
@@ -141,3 +144,99 @@ def test_texts_name_the_thing(alice, alice_account):
     assert str(alice_account) == "account of alice (sandbox)"
     credential = ApiCredentialFactory.create(account=alice_account, api_key="abcdefgh")
     assert str(credential) == "API key abcd…"
+
+
+# --- Opening a secret is written down -------------------------------------------------------
+
+
+def openings():
+    log = get_logentry_model()
+    return list(log.objects.filter(action=log.Action.ACCESS))
+
+
+def test_every_opening_is_in_the_audit_log(alice_account, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["/opt/gridbot/manage.py", "capture", "--account", "canary"])
+    credential = ApiCredentialFactory.create(account=alice_account, secret="canary-of-alice-canary")
+    credential.open_secret("capture")
+    credential.open_secret("check_account")
+    entries = openings()
+    assert {entry.object_pk for entry in entries} == {str(credential.pk)}
+    told = [entry.additional_data for entry in entries]
+    commands = {one["command"] for one in told}
+    assert (commands, {one["purpose"] for one in told}) == (
+        {"manage.py capture"},
+        {"capture", "check_account"},
+    )
+    assert "canary" not in repr([vars(entry) for entry in entries])
+
+
+@pytest.mark.parametrize("argv", [["/usr/bin/gunicorn", "canary"], ["-c"], [""]])
+def test_what_is_no_command_of_ours_is_named_without_its_arguments(monkeypatch, argv):
+    monkeypatch.setattr("sys.argv", argv)
+    assert access_log.command() == argv[0].rpartition("/")[2]
+
+
+def test_what_does_not_open_is_no_use_of_it(alice_account):
+    credential = ApiCredentialFactory.create(account=alice_account)
+    credential.sealed_secret = b"damaged"
+    with pytest.raises(vault.VaultError):
+        credential.open_secret("capture")
+    assert openings() == []
+
+
+def test_a_failing_audit_log_keeps_no_secret_shut(alice_account, monkeypatch, caplog):
+    def fail(*args, **kwargs):
+        raise OperationalError("canary")
+
+    credential = ApiCredentialFactory.create(account=alice_account, secret="canary")
+    monkeypatch.setattr(get_logentry_model(), "save", fail)
+    assert credential.open_secret("capture") == Secret("canary")
+    [record] = caplog.records
+    assert record.levelname == "WARNING"
+    assert str(credential.pk) in record.message
+    assert "'capture'" in record.message
+    assert "canary" not in record.message
+    # The transaction around it is still good.
+    assert ApiCredential.objects.unscoped().exists()
+
+
+# --- What a stale page may write -------------------------------------------------------------
+
+
+def test_a_page_read_before_keeps_its_hands_off_what_was_found_out_since(alice_account):
+    credential = ApiCredentialFactory.create(account=alice_account)
+    page = ApiCredential.objects.unscoped().get(pk=credential.pk)
+    changed = {"refusal": "It may withdraw.", "checked_at": timezone.now()}
+    ApiCredential.objects.unscoped().filter(pk=credential.pk).update(**changed)
+    page.api_key = "renamed"
+    page.save()
+    page.refresh_from_db()
+    assert (page.api_key, page.refusal) == ("renamed", "It may withdraw.")
+
+
+def test_a_new_secret_is_judged_anew(alice_account):
+    credential = ApiCredentialFactory.create(account=alice_account)
+    changed = {"refusal": "It may withdraw.", "expires_at": timezone.now()}
+    ApiCredential.objects.unscoped().filter(pk=credential.pk).update(**changed)
+    credential.refresh_from_db()
+    credential.seal_secret("another")
+    credential.save()
+    credential.refresh_from_db()
+    assert (credential.refusal, credential.checked_at, credential.expires_at) == ("", None, None)
+    assert credential.open_secret("a test") == Secret("another")
+
+
+def test_an_account_never_changes_its_environment(alice_account):
+    alice_account.environment = "mainnet"
+    with pytest.raises(ValidationError, match="never changes its environment"):
+        alice_account.save()
+    alice_account.refresh_from_db()
+    assert alice_account.environment == "sandbox"
+
+
+def test_a_secret_does_not_open_for_another_exchange(alice_account):
+    credential = ApiCredentialFactory.create(account=alice_account)
+    BybitAccount.objects.unscoped().update(environment="mainnet")
+    moved = ApiCredential.objects.unscoped().get(pk=credential.pk)
+    with pytest.raises(vault.VaultError, match="altered or belongs to another row"):
+        moved.open_secret("a test")

@@ -20,6 +20,7 @@ from marketdata.bybit.environments import Endpoints, Environment, checked_url, i
 from marketdata.bybit.error_table import RESET_HEADER, translated_errors
 from marketdata.bybit.errors import RateLimited
 from marketdata.bybit.rate_limiter import QUERY, RateLimiter
+from marketdata.bybit.secret_holder import SecretHolder, revealed
 from marketdata.bybit.values import MISSING, malformed
 
 # At DEBUG pybit logs whole answers, and the exchange repeats keys in some of them.
@@ -64,7 +65,7 @@ class RestBase:
     def __init__(
         self,
         api_key: str | None = None,
-        api_secret: str | None = None,
+        api_secret: SecretHolder | str | None = None,
         testnet: bool = True,
         *,
         environment: Environment | str | None = None,
@@ -84,7 +85,7 @@ class RestBase:
             testnet=self.environment is Environment.TESTNET,
             demo=self.environment is Environment.DEMO,
             api_key=api_key,
-            api_secret=api_secret,
+            api_secret=None if api_secret is None else revealed(api_secret),
             timeout=timeout,
             log_requests=False,
             force_retry=False,

@@ -17,6 +17,7 @@ from marketdata.bybit.constants import PRIVATE_TOPICS
 from marketdata.bybit.environments import Endpoints, Environment, checked_url
 from marketdata.bybit.error_table import NO_CODE, harmless
 from marketdata.bybit.errors import AuthenticationFailed, BybitError
+from marketdata.bybit.secret_holder import SecretHolder, revealed
 from marketdata.bybit.ws_client import FrameHandler, WebSocketClient
 from marketdata.bybit.ws_stream import Stream
 
@@ -63,7 +64,7 @@ class PrivateWebSocketClient(WebSocketClient):
     def __init__(
         self,
         api_key: str,
-        api_secret: str,
+        api_secret: SecretHolder | str,
         handler: FrameHandler,
         *,
         environment: Environment = Environment.TESTNET,
@@ -101,7 +102,7 @@ class PrivateWebSocketClient(WebSocketClient):
             testnet=self._environment == Environment.TESTNET,
             demo=self._environment == Environment.DEMO,
             api_key=self._api_key,
-            api_secret=self._api_secret,
+            api_secret=revealed(self._api_secret),
             private_auth_expire=AUTH_EXPIRE_SECONDS,
             restart_on_error=False,
             retries=2,
@@ -130,7 +131,7 @@ class PrivateWebSocketClient(WebSocketClient):
         return True
 
     def _without_secrets(self, text: str) -> str:
-        for secret in (self._api_key, self._api_secret):
+        for secret in (self._api_key, revealed(self._api_secret)):
             if len(secret) >= SHORTEST_SECRET and secret in text:
                 text = text.replace(secret, HIDDEN)
         return text

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
+from typing import Final
 from uuid import UUID
 
 from django.utils import timezone
 
 from accounts.models import ApiCredential, BybitAccount, User
-from accounts.vault import VaultError
+from accounts.secret import Secret
+from accounts.vault import Binding, VaultError
 from marketdata.bybit.environments import Environment
 
+NO_CREDENTIAL: Final = "The account has no active credential."
 SERVED = (BybitAccount.Status.ENABLED, BybitAccount.Status.ERROR)
 
 
 @dataclass(frozen=True, kw_only=True)
 class AccountContext:
-    """One account with what its connection needs; the secret is not in its repr.
+    """One account with what its connection needs; the key is not in its repr.
 
     Two contexts are equal when a running connection need not be changed.
     """
@@ -28,7 +31,33 @@ class AccountContext:
     environment: Environment
     hedge_mode: bool
     api_key: str = field(repr=False)
-    api_secret: str = field(repr=False)
+    api_secret: Secret
+
+
+class OpenedSecrets:
+    """Secrets that were opened for `purpose`; what was not sealed anew since is not opened again.
+
+    Who looks at the accounts every few seconds would otherwise fill the audit log.
+    """
+
+    def __init__(self, purpose: str) -> None:
+        self._purpose = purpose
+        self._opened: dict[UUID, tuple[bytes, Binding, Secret]] = {}
+
+    def secret_of(self, credential: ApiCredential) -> Secret:
+        """The secret. Raises VaultError when it does not open."""
+        blob, binding = bytes(credential.sealed_secret), credential.binding()
+        known = self._opened.get(credential.pk)
+        if known is not None and known[:2] == (blob, binding):
+            return known[2]
+        secret = credential.open_secret(self._purpose)
+        self._opened[credential.pk] = (blob, binding, secret)
+        return secret
+
+    def forget_others(self, credentials: Collection[UUID]) -> None:
+        """Keep the secrets of these credentials alone."""
+        for gone in self._opened.keys() - set(credentials):
+            del self._opened[gone]
 
 
 @dataclass(frozen=True)
@@ -40,11 +69,12 @@ class Roster:
     names: dict[UUID, str]
 
 
-def read_roster(names: Collection[str] = ()) -> Roster:
+def read_roster(names: Collection[str] = (), *, secrets: OpenedSecrets) -> Roster:
     """Every enabled account of every active user, or those that `names` pick.
 
-    An account that was set aside before is asked again:
-    only its user switches it off for good.
+    An account that was set aside before is asked again: only its user switches it off for good.
+    One whose key `check_account` has refused is set aside until it has another key, or the
+    exchange says something else of this one.
     """
     accounts = BybitAccount.objects.unscoped().filter(
         status__in=SERVED, user__status=User.Status.ACTIVE, user__is_active=True
@@ -63,15 +93,27 @@ def read_roster(names: Collection[str] = ()) -> Roster:
             continue
         display[account.pk] = full_name(account)
         try:
-            contexts.append(_context(account, credentials.get(account.pk)))
+            contexts.append(_context(account, credentials.get(account.pk), secrets))
         except VaultError as error:
             set_aside[account.pk] = str(error)
+    secrets.forget_others([credential.pk for credential in credentials.values()])
     return Roster(tuple(contexts), set_aside, display)
 
 
-def _context(account: BybitAccount, credential: ApiCredential | None) -> AccountContext:
+def _context(
+    account: BybitAccount, credential: ApiCredential | None, secrets: OpenedSecrets
+) -> AccountContext:
     if credential is None:
-        raise VaultError("The account has no active credential.")
+        raise VaultError(NO_CREDENTIAL)
+    if credential.refusal:
+        raise VaultError(credential.refusal)
+    return context_of(account, credential, secrets)
+
+
+def context_of(
+    account: BybitAccount, credential: ApiCredential, secrets: OpenedSecrets
+) -> AccountContext:
+    """What a connection with this key needs. Raises VaultError when its secret does not open."""
     return AccountContext(
         account_id=account.pk,
         user_id=account.user_id,
@@ -79,7 +121,7 @@ def _context(account: BybitAccount, credential: ApiCredential | None) -> Account
         environment=Environment(account.environment),
         hedge_mode=account.position_mode == BybitAccount.PositionMode.HEDGE,
         api_key=credential.api_key,
-        api_secret=credential.open_secret(),
+        api_secret=secrets.secret_of(credential),
     )
 
 

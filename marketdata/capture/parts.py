@@ -15,7 +15,7 @@ from django.core.exceptions import ObjectDoesNotExist
 from marketdata.bybit.ws_client import PublicWebSocketClient
 from marketdata.bybit.ws_private import PrivateWebSocketClient
 from marketdata.capture import runs
-from marketdata.capture.accounts import AccountContext, note_state, read_roster
+from marketdata.capture.accounts import AccountContext, OpenedSecrets, note_state, read_roster
 from marketdata.capture.books import Books
 from marketdata.capture.collectors import (
     Collector,
@@ -233,6 +233,7 @@ class PrivatePart(Part):
         self._digits = exact_digits()
         self._serving: dict[UUID, tuple[AccountContext, Supervisor, PrivateCollector]] = {}
         self._leaving: dict[UUID, Supervisor] = {}
+        self._secrets = OpenedSecrets("capture")
         self._noted: dict[UUID, str] = {}
         self._look_at = 0.0
 
@@ -261,7 +262,7 @@ class PrivatePart(Part):
         return [(supervisor, collector) for _, supervisor, collector in self._serving.values()]
 
     def _follow_roster(self) -> None:
-        roster = read_roster(self.config.accounts)
+        roster = read_roster(self.config.accounts, secrets=self._secrets)
         wanted = {context.account_id: context for context in roster.contexts}
         for account_id, (context, supervisor, _) in list(self._serving.items()):
             if wanted.get(account_id) != context or not supervisor.is_alive():

@@ -12,7 +12,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from marketdata.capture.accounts import read_roster, unknown_names
+from marketdata.capture.accounts import OpenedSecrets, read_roster, unknown_names
 from marketdata.capture.startup import (
     check_database,
     check_endpoints,
@@ -130,7 +130,7 @@ def _ask(options: dict[str, Any], asked: Span) -> list[Finding]:
     if Stream.TRADES in streams:
         findings += [reconciler.trades(symbol, asked) for symbol in _symbols(options)]
     ask = {Stream.EXECUTIONS: reconciler.executions, Stream.ORDERS: reconciler.orders}
-    roster = read_roster(options["account"])
+    roster = read_roster(options["account"], secrets=OpenedSecrets("reconcile"))
     if options["account"] and not roster.names:
         raise ConfigurationError(f"{', '.join(options['account'])}: not enabled.")
     for stream in (stream for stream in ask if stream in streams):

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from accounts.secret import Secret
 from accounts.tests.factories import BybitAccountFactory
 from marketdata.bybit.environments import Environment
 from marketdata.capture import runs
@@ -27,7 +28,7 @@ pytestmark = pytest.mark.django_db
 def context_of(account) -> AccountContext:
     return AccountContext(
         account_id=account.pk, user_id=account.user_id, name=account.account_name,
-        environment=Environment.SANDBOX, hedge_mode=True, api_key="k", api_secret="s",
+        environment=Environment.SANDBOX, hedge_mode=True, api_key="k", api_secret=Secret("s"),
     )  # fmt: skip
 
 

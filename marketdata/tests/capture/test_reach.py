@@ -13,7 +13,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from marketdata.bybit.records import Parsed
-from marketdata.capture.accounts import read_roster
+from marketdata.capture.accounts import OpenedSecrets, read_roster
 from marketdata.capture.books import Books
 from marketdata.capture.gaps import Feed
 from marketdata.capture.links import Link
@@ -139,7 +139,7 @@ class TestTooEarly:
 
     @pytest.fixture
     def context(self, tenants):
-        return read_roster(["bob/main"]).contexts[0]
+        return read_roster(["bob/main"], secrets=OpenedSecrets("a test")).contexts[0]
 
     def ahead(self, **changes) -> CaptureGap:
         """A gap that was ended by a clock an hour ahead."""
@@ -249,7 +249,10 @@ class TestWhenAgain:
         gaps = [CaptureGap(started_at=at(0), ended_at=at(n), attempts=9) for n in (4.9, 5)]
         symbol = Link(name="X", symbol="X", supervisor=_up(), writers={})
         account = Link(
-            name="b", context=read_roster(["bob/main"]).contexts[0], supervisor=_up(), writers={}
+            name="b",
+            context=read_roster(["bob/main"], secrets=OpenedSecrets("a test")).contexts[0],
+            supervisor=_up(),
+            writers={},
         )
         assert list(map(repairs._choice(symbol, True), gaps)) == [False, True]
         assert list(map(repairs._choice(account, True), gaps)) == [True, True]
@@ -282,7 +285,7 @@ class TestExecutionsAsked:
 
     @pytest.fixture
     def context(self, tenants):
-        return read_roster(["bob/main"]).contexts[0]
+        return read_roster(["bob/main"], secrets=OpenedSecrets("a test")).contexts[0]
 
     def gap(self, tenants, start: float, end: float, **changes) -> CaptureGap:
         options = {"stream": "executions", "symbol": "", "account": tenants["bob"]} | changes

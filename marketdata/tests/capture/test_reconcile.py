@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from accounts.models import BybitAccount
 from marketdata.bybit.environments import Endpoints, Environment
-from marketdata.capture.accounts import read_roster
+from marketdata.capture.accounts import OpenedSecrets, read_roster
 from marketdata.coverage.gap_rows import Span, note_attempt
 from marketdata.coverage.reconciler import GapReconciler
 from marketdata.exits import ConfigurationError, ExitCode
@@ -232,7 +232,11 @@ class TestAccounts:
             exchange.script(name, 40)
 
     def context(self, name: str):
-        return next(c for c in read_roster([name]).contexts if c.name == name)
+        return next(
+            c
+            for c in read_roster([name], secrets=OpenedSecrets("a test")).contexts
+            if c.name == name
+        )
 
     def test_executions_that_were_missed_are_fetched_over_all_pages(
         self,

@@ -12,6 +12,7 @@ from django.db import InternalError, OperationalError, connection
 from django.db.migrations.recorder import MigrationRecorder
 from django.utils import timezone
 
+from accounts.secret import Secret
 from accounts.tests.factories import BybitAccountFactory
 from marketdata.bybit.environments import Environment
 from marketdata.capture.accounts import AccountContext
@@ -208,7 +209,7 @@ def test_rows_of_accounts_find_their_tenant_and_run_in_the_next_process(desk):
     account = BybitAccountFactory.create()
     context = AccountContext(
         account_id=account.pk, user_id=account.user_id, name="a", environment=Environment.SANDBOX,
-        hedge_mode=True, api_key="k", api_secret="s",
+        hedge_mode=True, api_key="k", api_secret=Secret("s"),
     )  # fmt: skip
     at = desk()
     for kind, record in ((ExecutionWriter, execution(1)), (OrderWriter, order(1))):
