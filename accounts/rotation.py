@@ -58,7 +58,8 @@ def rotate(
     while True:
         walk = Rotation(rotated=rotated)
         _walk(walk, batch, on_progress, dry_run=dry_run)
-        if dry_run or walk.rotated == rotated:
+        # What is left and has not failed was changed by others in the very moment of its turn.
+        if dry_run or (walk.rotated == rotated and walk.left == len(walk.failed)):
             return walk
         rotated = walk.rotated
 

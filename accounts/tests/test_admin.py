@@ -233,5 +233,5 @@ def test_no_local_variable_of_the_vault_reaches_an_error_report(rf, settings):
         report = ExceptionReporter(rf.get("/"), *sys.exc_info()).get_traceback_data()
     frames = [frame for frame in report["frames"] if "/accounts/" in frame["filename"]]
     inside = [frame for frame in frames if "/tests/" not in frame["filename"]]
-    assert len(inside) == 3
+    assert len(inside) == 4
     assert "canary" not in str([frame["vars"] for frame in inside])
