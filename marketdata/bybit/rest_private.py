@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
+from marketdata.bybit.api_keys import ApiKeyInformation, api_key_information
 from marketdata.bybit.constants import (
     CATEGORY,
     EXECUTIONS_LIMIT,
@@ -143,6 +144,10 @@ class PrivateRest(RestBase):
         answer = self._call(self._http.get_wallet_balance, accountType=UNIFIED)
         source = self._source("wallet-balance", answer)
         return parse_wallet_rows(rows_of(result_of(answer)), source, TIME)
+
+    def get_api_key_information(self) -> ApiKeyInformation:
+        """What this client's own key may do. Raises MalformedMessage, too."""
+        return api_key_information(result_of(self._call(self._http.get_api_key_information)))
 
     def _executions(self, answer: Mapping[str, Any], rows: list[Any]) -> Parsed[ExecutionRecord]:
         source = self._source("execution-list", answer)
