@@ -7,7 +7,7 @@
     POST /sandbox/send {"text": "...", "topic": T, "account": A}  any text to a topic's readers,
                                         to those of an account, or to all
     POST /sandbox/account {"account": A, "rate": 5, "refusal": "10003"}  how busy it is, and how
-                                        it is refused; "action": "flood" (with "factor"), "calm"
+                                        it is refused; "key": {"permissions": {...}}; "action": "flood" (with "factor"), "calm"
                                         or "script" (with "steps")
     POST /sandbox/refuse {"seconds": 2}   handshakes get 502 for so long
     POST /sandbox/fault {"name": "freeze", "seconds": 5}  switches a fault on: see `faults`
@@ -134,6 +134,7 @@ class Control:
         desk.change(
             rate=body.get("rate"),
             refusal=body.get("refusal"),
+            key=body.get("key"),
             factor={"flood": factor, "calm": 1.0}.get(action),
         )
         if action == "script":

@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import threading
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -203,10 +203,15 @@ class SandboxServer:
         self._call(lambda exchange: self._sandbox.funding.settle(symbol, exchange.clock()))
 
     def set_account(
-        self, account: str, *, rate: float | None = None, refusal: str | None = None
+        self,
+        account: str,
+        *,
+        rate: float | None = None,
+        refusal: str | None = None,
+        key: Mapping[str, Any] | None = None,
     ) -> None:
-        """Change how busy an account is, or how it is refused ("" ends that)."""
-        self._desk(account, lambda desk: desk.change(rate=rate, refusal=refusal))
+        """Change how busy an account is, how it is refused ("" ends that), what its key may do."""
+        self._desk(account, lambda desk: desk.change(rate=rate, refusal=refusal, key=key))
 
     def wait_for_private(self, account: str, timeout: float = CALL_SECONDS) -> None:
         """Wait until somebody is subscribed to all of an account's topics. Raises TimeoutError."""

@@ -84,6 +84,10 @@ def test_a_secret_is_not_in_the_repr():
         ({"hedge_mode": "yes"}, "hedge_mode of account 'alice' is true or false."),
         ({"read_only": "no"}, "read_only of account 'alice' is true or false."),
         (
+            {"key": {"apiKey": "x"}},
+            "key is an object of permissions, ips, expiredAt, deadlineDay, uta.",
+        ),
+        (
             {"refusal": "10001"},
             "refusal is empty or one of params, 10003, 10004, 10005, 10006, 10010, 33004.",
         ),
@@ -103,8 +107,8 @@ def test_names_and_keys_are_distinct():
 
 
 def test_accounts_come_from_a_file(tmp_path):
-    file = written(tmp_path / "a.json", [entry(), entry("bob", rate=2, hedge_mode=False)])
-    assert read_accounts(file) == (account(), account("bob", rate=2, hedge_mode=False))
+    file = written(tmp_path / "a.json", [entry(), entry("bob", rate=2, key={"uta": 0})])
+    assert read_accounts(file) == (account(), account("bob", rate=2, key={"uta": 0}))
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o666])

@@ -243,6 +243,23 @@ def test_a_key_says_what_it_may_do(private_sandbox, http):
     assert (result["readOnly"], result["secret"]) == (0, "")
 
 
+def test_what_a_key_may_do_is_chosen(private_sandbox, http):
+    usual = http.get_api_key_information()["result"]
+    assert usual["permissions"]["ContractTrade"] == ["Order", "Position"]
+    assert (usual["ips"], usual["uta"]) == (["*"], 1)
+    key = {"permissions": {"Wallet": ["Withdraw"]}, "ips": ["10.0.0.1"], "expiredAt": "", "uta": 0}
+    url = f"{private_sandbox.rest_url}/sandbox/account"
+    requests.post(url, json={"account": "alice", "key": key}, timeout=20).raise_for_status()
+    chosen = http.get_api_key_information()["result"]
+    assert chosen == usual | key
+    assert client(private_sandbox, "bob").get_api_key_information()["result"]["ips"] == ["*"]
+    for wrong in (5, [], {"apiKey": "another"}):
+        answer = requests.post(url, json={"account": "alice", "key": wrong}, timeout=20)
+        assert answer.status_code == 400
+        assert answer.json()["error"].startswith("key is an object of permissions, ips")
+    assert http.get_api_key_information()["result"] == chosen
+
+
 @pytest.mark.parametrize("method", ["get_executions", "get_order_history"])
 @pytest.mark.parametrize(
     "query", [{"limit": 0}, {"limit": 101}, {"startTime": "x"}, {"cursor": "1"}]

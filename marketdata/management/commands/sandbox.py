@@ -39,7 +39,8 @@ With an account {"name": "alice", "api_key": "k", "api_secret": "s"} in the file
 
 Also pause, resume, drain, send, refuse, account (POST), status and ledger (GET). The ledger holds
 every row that was sent, and every private row. The file of accounts is a JSON list of objects with
-name, api_key, api_secret and, if you like, rate (events a second), hedge_mode, read_only, refusal.
+name, api_key, api_secret and, if you like, rate (events a second), hedge_mode, read_only, refusal,
+key (what the exchange says of it, as {"permissions": {"Wallet": ["Withdraw"]}}).
 A recording is JSON lines: {"ms": 1, "channel": "public", "frame": {...}}.
 Ctrl-C ends it. Exit codes: 0 ok, 1 the port is taken, 2 usage or a file that cannot be read.
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import orjson
+
+from marketdata.sandbox.private.api_key import check_key
 
 MAX_NAME = 100
 # A second; more than any machine gets done, so that a slip of the keyboard is told from a wish.
@@ -23,6 +26,7 @@ class SandboxAccount:
 
     `rate` is events a second of its story (100,000 at most), 0 for an account that only does what it is told; an event is one
     thing that happens to an order (accepted, filled, cancelled) and makes about four frames.
+    `key` are fields of what /v5/user/query-api says of the key, in place of the usual ones.
     ValueError says in a sentence what cannot be.
     """
 
@@ -33,6 +37,7 @@ class SandboxAccount:
     hedge_mode: bool = True
     read_only: bool = False
     refusal: str = ""
+    key: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not (_is_text(self.name) and len(self.name) <= MAX_NAME):
@@ -45,6 +50,7 @@ class SandboxAccount:
                 raise ValueError(f"{name} of account {self.name!r} is true or false.")
         check_rate(self.rate)
         check_refusal(self.refusal)
+        check_key(self.key)
 
 
 def _is_text(value: Any) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -12,6 +12,7 @@ from marketdata.sandbox.exchange import Exchange
 from marketdata.sandbox.faults.frames import changed_frames
 from marketdata.sandbox.feed import breathe
 from marketdata.sandbox.private.accounts import SandboxAccount, check_rate, check_refusal
+from marketdata.sandbox.private.api_key import check_key
 from marketdata.sandbox.private.book import Account, Outcome
 from marketdata.sandbox.private.history import Executions, Orders
 from marketdata.sandbox.private.pushes import Identifiers, Pushes
@@ -30,7 +31,7 @@ Trade = tuple[Decimal, Decimal, str]
 
 
 class Desk:
-    """One account; `rate` and `refusal` may be changed while it runs."""
+    """One account; `rate`, `refusal` and `key` may be changed while it runs."""
 
     def __init__(self, account: SandboxAccount, exchange: Exchange, *, uid: int, seed: int) -> None:
         self.name = account.name
@@ -40,6 +41,7 @@ class Desk:
         self.uid = uid
         self.rate = self.usual_rate = account.rate
         self.refusal = account.refusal
+        self.key = account.key
         self.executions = Executions()
         self.orders = Orders()
         self.transactions = Transactions()
@@ -66,9 +68,14 @@ class Desk:
         return self.refusal in KEY_REFUSALS
 
     def change(
-        self, *, rate: float | None = None, refusal: str | None = None, factor: float | None = None
+        self,
+        *,
+        rate: float | None = None,
+        refusal: str | None = None,
+        factor: float | None = None,
+        key: Mapping[str, Any] | None = None,
     ) -> None:
-        """Set how busy it is and how it is refused. ValueError for what cannot be.
+        """Set how busy it is, how it is refused, what its key may do. ValueError if it cannot be.
 
         `factor` makes it so many times as busy as usual; 1 ends that.
         """
@@ -79,6 +86,10 @@ class Desk:
         check_rate(busy)
         if refusal is not None:
             check_refusal(refusal)
+        if key is not None:
+            check_key(key)
+            self.key = key
+        if refusal is not None:
             self.refusal = refusal
         self.rate, self.usual_rate = busy, usual
 

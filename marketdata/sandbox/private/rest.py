@@ -12,6 +12,7 @@ from typing import Any
 from aiohttp import web
 
 from marketdata.sandbox.exchange import Exchange
+from marketdata.sandbox.private.api_key import key_answer
 from marketdata.sandbox.private.desk import Desk
 from marketdata.sandbox.private.gate import Answer, Gate, Reply
 from marketdata.sandbox.private.history import Entry
@@ -151,29 +152,7 @@ class AccountEndpoints:
 
     def key(self, desk: Desk, query: Query) -> dict[str, Any]:
         """What the key may do."""
-        return {
-            "id": str(desk.uid),
-            "note": "sandbox",
-            "apiKey": desk.api_key,
-            "readOnly": int(desk.read_only),
-            "secret": "",
-            "permissions": {"ContractTrade": ["Order", "Position"], "Wallet": [], "Spot": []},
-            "ips": ["*"],
-            "type": 1,
-            "deadlineDay": 90,
-            "expiredAt": "2099-01-01T00:00:00Z",
-            "createdAt": "2024-01-01T00:00:00Z",
-            "unified": 0,
-            "uta": 1,
-            "userID": desk.uid,
-            "inviterID": 0,
-            "vipLevel": "No VIP",
-            "mktMakerLevel": "0",
-            "affiliateID": 0,
-            "rsaPublicKey": "",
-            "isMaster": True,
-            "parentUid": "0",
-        }
+        return key_answer(desk)
 
 
 def _read(read: Read) -> Answer:
