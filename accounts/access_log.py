@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+# Programs whose first argument is a command, and no secret.
+DJANGO = ("manage.py", "django-admin")
+
 
 def note_opening(credential: ApiCredential, purpose: str) -> None:
     """Write down that a secret was opened.
@@ -57,8 +60,7 @@ def note_resealing(resealed: Iterable[tuple[ApiCredential, str, str]]) -> None:
 def command() -> str:
     """The command that runs here, without its arguments: `manage.py capture`, `gunicorn`."""
     program = Path(sys.argv[0]).name
-    is_django = program in ("manage.py", "django-admin", "__main__.py")
-    return " ".join([program, *sys.argv[1:2]]) if is_django else program
+    return " ".join([program, *sys.argv[1:2]]) if program in DJANGO else program
 
 
 def _circumstances(purpose: str) -> dict[str, str]:

@@ -8,7 +8,7 @@ import pytest
 from auditlog import get_logentry_model
 from django.core import serializers
 from django.core.exceptions import ValidationError
-from django.db import IntegrityError, OperationalError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from accounts import access_log, vault
@@ -186,7 +186,8 @@ def test_what_does_not_open_is_no_use_of_it(alice_account):
 
 def test_a_failing_audit_log_keeps_no_secret_shut(alice_account, monkeypatch, caplog):
     def fail(*args, **kwargs):
-        raise OperationalError("canary")
+        # Not merely raised: on PostgreSQL a statement that fails spoils its transaction.
+        connection.cursor().execute("SELECT canary FROM nowhere")
 
     credential = ApiCredentialFactory.create(account=alice_account, secret="canary")
     monkeypatch.setattr(get_logentry_model(), "save", fail)

@@ -21,15 +21,13 @@ from accounts.models import ApiCredential
 from accounts.tests.factories import ApiCredentialFactory
 from accounts.tests.rotation_campaign import run_campaign
 
-pytestmark = pytest.mark.django_db
-
 
 def new_key() -> str:
     return base64.b64encode(secrets.token_bytes(32)).decode()
 
 
 @pytest.fixture
-def stored(settings):
+def stored(settings, db):
     """Five credentials under a key that is the second one now."""
     settings.GRIDBOT_CREDENTIAL_KEYS = [old := new_key()]
     made = {}
