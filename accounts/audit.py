@@ -10,7 +10,7 @@ Every entry names its owner in `additional_data`, so that tenants can be shown t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -35,6 +35,7 @@ UNRECORDED = frozenset(
 )
 # Of these the fact of a change is recorded.
 SEALED = "sealed_secret"
+SEALED_ANEW = "secret sealed anew"
 
 _acting: ContextVar[tuple[HttpRequest, str | None] | None] = ContextVar("acting", default=None)
 
@@ -84,6 +85,20 @@ def record(row: models.Model, event: str, *, by: str = "", **details: str | int)
     )
 
 
+def record_all(events: Iterable[tuple[models.Model, dict[str, str]]]) -> None:
+    """Write many events of rows at once, each with its details; no request is behind them."""
+    LogEntry.objects.bulk_create(
+        LogEntry(
+            content_type=ContentType.objects.get_for_model(row),
+            object_pk=str(row.pk),
+            object_repr=str(row),
+            action=Action.ACCESS,
+            additional_data=owner(row) | details,
+        )
+        for row, details in events
+    )
+
+
 def record_stranger(event: str) -> None:
     """Write an event of a user who does not exist; the name could be a mistyped password."""
     LogEntry.objects.create(
@@ -117,7 +132,14 @@ def of_update(rows: models.QuerySet[Any]) -> Iterator[None]:
             _record_new_secret(before[row.pk], row)
 
 
-def _on_saving_a_secret(sender: type[models.Model], instance: models.Model, **kwargs: Any) -> None:
+def _on_saving_a_secret(
+    sender: type[models.Model],
+    instance: models.Model,
+    update_fields: frozenset[str] | None = None,
+    **kwargs: Any,
+) -> None:
+    if update_fields is not None and SEALED not in update_fields:
+        return
     stored = sender._base_manager.filter(pk=instance.pk).first()
     if stored is not None:
         _record_new_secret(stored, instance)
@@ -125,7 +147,7 @@ def _on_saving_a_secret(sender: type[models.Model], instance: models.Model, **kw
 
 def _record_new_secret(before: models.Model, after: models.Model) -> None:
     if bytes(getattr(before, SEALED, b"")) != bytes(getattr(after, SEALED, b"")):
-        record(after, "secret sealed anew")
+        record(after, SEALED_ANEW)
 
 
 def _on_saved_user(instance: Any, created: bool, **kwargs: Any) -> None:

@@ -102,7 +102,8 @@ def _resealed(rows: Sequence[Any], walk: Rotation) -> list[tuple[ApiCredential, 
         except vault.VaultError as error:
             walk.failed[row.pk] = str(error)
             continue
-        same = ApiCredential.objects.unscoped().filter(pk=row.pk, sealed_secret=old)
+        # The batch is recorded as a whole, and not row by row as other updates are.
+        same = ApiCredential._base_manager.filter(pk=row.pk, sealed_secret=old)
         if same.update(sealed_secret=new):
             row.sealed_secret = new
             changes.append((row, vault.key_id_of(old), vault.key_id_of(new)))

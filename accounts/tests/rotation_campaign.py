@@ -208,10 +208,9 @@ def judge(result: Result, secrets: Mapping[UUID, str]) -> None:
             result.opened_with_new_key += 1
             result.lost += secret != secrets[row.pk]
     result.lost += len(secrets) - (result.left + result.opened_with_new_key)
-    log = get_logentry_model()
-    result.sealed_anew = log.objects.filter(
-        action=log.Action.UPDATE, changes__has_key="sealed_secret"
-    ).count()
+    result.sealed_anew = (
+        get_logentry_model().objects.filter(additional_data__has_key="from_key").count()
+    )
 
 
 def main() -> None:

@@ -162,7 +162,7 @@ def test_every_opening_is_in_the_audit_log(alice_account, monkeypatch):
     entries = openings()
     assert {entry.object_pk for entry in entries} == {str(credential.pk)}
     told = [entry.additional_data for entry in entries]
-    commands = {one["command"] for one in told}
+    commands = {one["by"] for one in told}
     assert (commands, {one["purpose"] for one in told}) == (
         {"manage.py capture"},
         {"capture", "check_account"},

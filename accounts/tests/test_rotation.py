@@ -16,7 +16,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, call_command
 from django.db import connection
 
-from accounts import rotation, vault
+from accounts import access_log, audit, rotation, vault
 from accounts.models import ApiCredential
 from accounts.tests.factories import ApiCredentialFactory
 from accounts.tests.rotation_campaign import run_campaign
@@ -128,11 +128,14 @@ def test_one_that_was_altered_is_not_sealed_as_if_it_were_sound(stored):
 def test_the_audit_log_says_what_was_sealed_anew_and_by_what(stored):
     old, log = vault.key_ids()[1], get_logentry_model()
     rotation.rotate(batch=2)
-    entries = log.objects.filter(action=log.Action.UPDATE, changes__has_key="sealed_secret")
-    assert {entry.object_pk for entry in entries} == {str(pk) for pk in stored}
-    changes = [f"under key {old}", f"under key {vault.key_ids()[0]}"]
-    assert all(entry.changes == {"sealed_secret": changes} for entry in entries)
-    assert all(entry.additional_data["purpose"] == "rotation" for entry in entries)
+    entries = log.objects.filter(additional_data__event=audit.SEALED_ANEW)
+    assert sorted(entry.object_pk for entry in entries) == sorted(map(str, stored))
+    for entry in entries:
+        row = rows().get(pk=entry.object_pk)
+        assert entry.additional_data.items() >= {
+            "owner": str(row.account.user_id), "from_key": old, "to_key": vault.key_ids()[0],
+            "by": access_log.command(),
+        }.items()  # fmt: skip
 
 
 @pytest.mark.parametrize("count", [1, 5])
