@@ -89,26 +89,18 @@ class Public:
 
 
 class SymbolSearch:
-    """A search box that takes a symbol and, where there is one, an id of the symbol's rows."""
+    """A search box that takes a symbol."""
 
     search_fields: ClassVar[tuple[str, ...]] = ("symbol__exact",)
     search_help_text = "A symbol, for example BTCUSDT."
-    # The second search term, where there is one: an index serves it after the symbol alone.
-    search_second: ClassVar[str] = ""
 
     def get_search_results(
         self, request: HttpRequest, queryset: models.QuerySet[Any], search_term: str
     ) -> tuple[models.QuerySet[Any], bool]:
-        """The symbol's rows; with a second word, those of that id."""
-        words = search_term.split()
-        if not words:
-            return queryset, False
-        if len(words) > (2 if self.search_second else 1):
-            return queryset.none(), False
-        rows = equal(queryset, "symbol", words[0].upper())
-        for word in words[1:]:
-            rows = equal(rows, self.search_second, word)
-        return rows, False
+        """The symbol's rows; more than one word is no symbol."""
+        symbol, *more = search_term.split() or [""]
+        rows = equal(queryset, "symbol", symbol.upper()) if symbol else queryset
+        return rows.none() if more else rows, False
 
 
 class MarketAdmin(Public, SymbolSearch, FactAdmin):
