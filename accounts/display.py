@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 from django.contrib import admin
@@ -23,14 +24,18 @@ SECRET_WORDS = {"secret", "sign", "signature", "token", "password", "passphrase"
 SECRET_PAIRS = {("api", "key"), ("access", "key"), ("private", "key"), ("secret", "key")}
 SECRET_JOINED = {"apikey", "apisecret", "accesskey", "privatekey", "secretkey", "accesstoken"}
 WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
-# A key and its value in a text that is not JSON, or no longer: a query string, a cut message.
-NAMED_VALUE = re.compile(r"""(?P<start>["']?(?P<name>[\w-]+)["']?\s*[:=]\s*["']?)[^"',}&\s]+""")
+# A key in a text that is not JSON, or no longer (a query string, a cut message), and what follows
+# it: quoted, quoted inside of a quotation, in brackets, or up to the next mark.
+NAMED = re.compile(r"""(?P<name>[\w-]+)\\*["']?\s*[:=]\s*""")
+VALUE = re.compile(
+    r"""\\+"[^"]*"?|"(?:\\.|[^"\\])*"?|'[^']*'?|\[[^\]]*\]?|\{[^}]*\}?|[^"',}&\r\n]*"""
+)
 
 
 @cache
 def shown(options: Options[Any], name: str) -> str | Callable[[Any], Any]:
     """How the admin displays a column: Django's way, or a readable one under the same name."""
-    field = options.get_field(name)
+    field: Any = options.get_field(name)
     show = _way_of_showing(field)
     if show is None:
         return name
@@ -107,7 +112,7 @@ def redacted_text(text: str) -> str:
         value = None
     if isinstance(value, dict | list):
         return format_html("<pre>{}</pre>", _indented(value))
-    return format_html("<pre>{}</pre>", NAMED_VALUE.sub(_redact_match, text))
+    return format_html("<pre>{}</pre>", _without_secrets(text))
 
 
 def names_a_secret(key: str) -> bool:
@@ -116,12 +121,19 @@ def names_a_secret(key: str) -> bool:
     return bool(
         SECRET_WORDS.intersection(words)
         or SECRET_JOINED.intersection(words)
-        or SECRET_PAIRS.intersection(zip(words, words[1:], strict=False))
+        or SECRET_PAIRS.intersection(pairwise(words))
     )
 
 
-def _redact_match(found: re.Match[str]) -> str:
-    return f"{found['start']}{REDACTED}" if names_a_secret(found["name"]) else found[0]
+def _without_secrets(text: str) -> str:
+    kept, at = [], 0
+    for found in NAMED.finditer(text):
+        # What begins inside of a value that is gone is gone with it.
+        if found.start() >= at and names_a_secret(found["name"]):
+            value = VALUE.match(text, found.end())
+            kept += [text[at : found.end()], REDACTED]
+            at = value.end() if value else found.end()
+    return "".join([*kept, text[at:]])
 
 
 def _indented(value: Any) -> str:

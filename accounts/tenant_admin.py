@@ -115,7 +115,7 @@ class TenantAdmin(CountedDeletionMixin, ModelAdmin):
             name for offered in self.get_list_filter(request) for name in _parameters(offered)
         }
 
-    def readable_columns(self, names: Iterable[str]) -> list[Any]:
+    def readable_columns(self, names: Iterable[Any]) -> list[Any]:
         """Columns as this page displays them."""
         return [name if hasattr(self, name) else shown(self.model._meta, name) for name in names]
 
@@ -123,14 +123,15 @@ class TenantAdmin(CountedDeletionMixin, ModelAdmin):
         self,
         request: HttpRequest,
         context: dict[str, Any],
-        *args: Any,
+        add: bool = False,
+        change: bool = False,
+        form_url: str = "",
         obj: Any | None = None,
-        **kwargs: Any,
     ) -> HttpResponse:
         """Django's page of a row, with the tables of what belongs to it."""
         if obj is not None:
             context["related_tables"] = tables(self.admin_site, self.related, request, obj)
-        return super().render_change_form(request, context, *args, obj=obj, **kwargs)
+        return super().render_change_form(request, context, add, change, form_url, obj)
 
     def get_field_queryset(
         self, db: str | None, db_field: Any, request: HttpRequest

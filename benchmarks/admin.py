@@ -69,8 +69,8 @@ def pages() -> dict[str, str]:
     from marketdata.models import PublicTrade
 
     trades = PublicTrade.objects.order_by("pk")
-    first, last = trades.first(), trades.last()
-    middle = trades.filter(pk__gte=(first.pk + last.pk) // 2).first()
+    first, last = trades[0], trades.reverse()[0]
+    middle = trades.filter(pk__gte=(first.pk + last.pk) // 2)[0]
     day = f"{middle.exchange_ts:%Y-%m-%d}"
     return {
         "first page": "",
@@ -123,11 +123,13 @@ def through_a_browser(user: Any) -> Iterator[Callable[[str], None] | None]:
     if chromium is None:
         yield None
         return
-    from docs.live_server import CHROMIUM_ARGUMENTS, LiveServer, session_cookie
+    from gridbot_site.live_server import CHROMIUM_ARGUMENTS, LiveServer, session_cookie
 
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"  # playwright runs a loop in this thread
     with LiveServer() as server, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=list(CHROMIUM_ARGUMENTS))
+        browser = playwright.chromium.launch(
+            executable_path=chromium, args=list(CHROMIUM_ARGUMENTS)
+        )
         page = browser.new_page()
         page.context.add_cookies([session_cookie(user, server.url)])
 

@@ -39,7 +39,6 @@ class FactAdmin(ReadOnlyAdmin):
     sortable_by = ()
     list_filter: ClassVar[Filters] = (TimeFilter, AccountFilter)
     list_select_related: ClassVar[Any] = ("account",)
-    search_fields: ClassVar[tuple[str, ...]] = ()
 
     def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
         """The newest first."""
@@ -88,10 +87,10 @@ class Public:
         return True
 
 
-class SymbolSearch:
+class SymbolSearch(ReadOnlyAdmin):
     """A search box that takes a symbol."""
 
-    search_fields: ClassVar[tuple[str, ...]] = ("symbol__exact",)
+    search_fields = ("symbol__exact",)
     search_help_text = "A symbol, for example BTCUSDT."
 
     def get_search_results(

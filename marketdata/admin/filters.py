@@ -98,7 +98,7 @@ class TimeFilter(admin.ListFilter):
         """Always: the boxes are there to be filled in."""
         return True
 
-    def expected_parameters(self) -> list[str]:
+    def expected_parameters(self) -> list[str | None]:
         """What it reads from the query string."""
         return list(self.parameter_names)
 
@@ -121,7 +121,7 @@ class TimeFilter(admin.ListFilter):
             return []
         return [
             (label, changelist.get_query_string({"day": (day + step).isoformat()}))
-            for label, step in (("‹ day before", -DAY), ("day after ›", DAY))
+            for label, step in (("day before", -DAY), ("day after", DAY))
         ]
 
     def queryset(self, request: HttpRequest, queryset: Rows) -> Rows:

@@ -189,31 +189,36 @@ class FactList(ChangeList):
 
     def get_results(self, request: HttpRequest) -> None:
         """The rows of one page; an unreadable cursor is a bad lookup."""
-        place = {name: self.params[name] for name in CURSORS if name in self.params}
-        time = self.model_admin.time_field
+        # Taken out: a search from this page starts at the first page of what it finds.
+        place = {name: self.params.pop(name) for name in CURSORS if name in self.params}
+        time: str = self.model_admin.time_field  # type: ignore[attr-defined]
         try:
             self.page = Page.of(self.queryset, time, self.list_per_page, place)
         except ValueError as error:
             raise IncorrectLookupParameters from error
         self.paginator = self.model_admin.get_paginator(request, self.queryset, self.list_per_page)
+        self.is_first = not place or (bool(self.page.rows) and self.page.newer is None)
         self.result_list = self.page.rows
         self.multi_page = bool(self.page.newer or self.page.older)
-        self.result_count = self.paginator.count if self.multi_page or place else len(self.page.rows)
+        self.result_count = (
+            self.paginator.count if self.multi_page or place else len(self.page.rows)
+        )
         self.result_is_estimate = self.multi_page and self.paginator.is_estimate
         self.full_result_count = None
         self.show_full_result_count = self.can_show_all = self.show_admin_actions = False
 
     def pages(self) -> list[tuple[str, str]]:
         """What to call the neighbouring pages, and their query strings."""
-        page, links = self.page, []
+        page = self.page
+        # Beyond the end there is nothing but the way back.
+        links = [] if self.is_first else [("newest", self.get_query_string())]
         if page.newer:
-            links = [("« newest", self.get_query_string())]
-            links += [("‹ newer", self.get_query_string({NEWER: page.newer}))]
+            links += [("newer", self.get_query_string({NEWER: str(page.newer)}))]
         if page.older:
-            links += [("older ›", self.get_query_string({OLDER: page.older}))]
-            links += [("oldest »", self.get_query_string({OLDEST: "1"}))]
+            links += [("older", self.get_query_string({OLDER: str(page.older)}))]
+            links += [("oldest", self.get_query_string({OLDEST: "1"}))]
         return links
 
     def export_query(self) -> str:
-        """The query string of the whole list, whatever the page."""
+        """The query string of the whole list, from whatever page."""
         return self.get_query_string()

@@ -9,8 +9,8 @@ from django.db import connection, models, transaction
 from django.http import HttpRequest
 
 from accounts.tenant_admin import ReadOnlyAdmin
-from marketdata.admin.filters import equal
 from marketdata.admin.facts import MarketAdmin, Public, SymbolSearch
+from marketdata.admin.filters import equal
 from marketdata.models import (
     CaptureLease,
     EnvironmentStamp,
@@ -36,7 +36,7 @@ class PublicTradeAdmin(MarketAdmin):
         """The symbol's trades, or the one of that id; no symbol is as long as an id."""
         *symbols, last = search_term.split() or [""]
         longest = PublicTrade._meta.get_field("symbol").max_length
-        if not symbols and len(last) <= longest:
+        if not symbols and len(last) <= (longest or 0):
             return super().get_search_results(request, queryset, search_term)
         rows, _ = super().get_search_results(request, queryset, " ".join(symbols))
         return rows.filter(pk__in=_keys_of(last)), False
@@ -67,7 +67,7 @@ class TickerSnapshotAdmin(MarketAdmin):
 
 
 @admin.register(Instrument)
-class InstrumentAdmin(Public, SymbolSearch, ReadOnlyAdmin):
+class InstrumentAdmin(Public, SymbolSearch):
     """Instruments: a few hundred rows, in order of their names."""
 
     list_display = (

@@ -7,6 +7,8 @@ ten times the room and make every insert into a large table write somewhere else
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.db import migrations
 
 CREATE = """
@@ -16,12 +18,12 @@ WITH (pages_per_range=32, autosummarize=on)
 """
 
 
-def create(apps, schema_editor):
+def create(apps: Any, schema_editor: Any) -> None:
     if schema_editor.connection.vendor == "postgresql":
         schema_editor.execute(CREATE)
 
 
-def drop(apps, schema_editor):
+def drop(apps: Any, schema_editor: Any) -> None:
     if schema_editor.connection.vendor == "postgresql":
         schema_editor.execute("DROP INDEX IF EXISTS trades_by_id")
 

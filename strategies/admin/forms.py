@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from decimal import Decimal
 from typing import Any
 
@@ -42,7 +41,6 @@ HELP = {
     "increase_same_position_on_low_margin": "Below the min total margin: open more (yes) or close "
     "less (no).",
 }
-LEADING_KEY = re.compile(r"^(?:risk\.)?(?P<key>\w+)")
 
 
 class StrategyForm(TenantForm):
@@ -136,15 +134,14 @@ class StrategyForm(TenantForm):
             try:
                 StrategyConfig.from_json(_nested({name: (key, value)}))
             except ValueError as error:
-                found = LEADING_KEY.match(str(error))
-                assert found is not None
+                # The box names its key; the rest is the sentence.
                 said = str(error).removeprefix("risk.").removeprefix(f"{key} ")
                 self.add_error(name, f"{_sentence(said)}.")
         return cleaned
 
     def config(self) -> dict[str, Any] | None:
         """The JSON to store; None while a box of it has an error."""
-        boxes = dict((name, key) for key, name in _boxes())
+        boxes = {name: key for key, name in _boxes()}
         if any(name in self.errors for name in boxes):
             return None
         values = {

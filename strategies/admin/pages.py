@@ -22,7 +22,6 @@ from strategies.models import GridState, Run, Strategy
 # Fee Structure"); and what people mostly set.
 MAKER_FEE = Decimal("0.02")
 LEVERAGE = Decimal(10)
-Fieldsets = list[tuple[str | None, dict[str, Any]]]
 
 
 @admin.register(Strategy)
@@ -50,7 +49,7 @@ class StrategyAdmin(TenantAdmin):
         """Runs and their fills hang on the strategy: it stays where it is."""
         return ("account",) if obj else ()
 
-    def get_fieldsets(self, request: HttpRequest, obj: Strategy | None = None) -> Fieldsets:
+    def get_fieldsets(self, request: HttpRequest, obj: Strategy | None = None) -> Any:
         """A box for each key; where nothing may be changed, the configuration as it is stored."""
         about = ("account", "name", "symbol", "is_enabled")
         if obj is not None and not self.has_change_permission(request, obj):
@@ -65,10 +64,16 @@ class StrategyAdmin(TenantAdmin):
         ]
 
     def render_change_form(
-        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+        self,
+        request: HttpRequest,
+        context: dict[str, Any],
+        add: bool = False,
+        change: bool = False,
+        form_url: str = "",
+        obj: Strategy | None = None,
     ) -> HttpResponse:
         """The page of a strategy, with the grid that its configuration would build."""
-        form, obj = context["adminform"].form, kwargs.get("obj")
+        form = context["adminform"].form
         context["can_preview"] = obj is None or self.has_change_permission(request, obj)
         if isinstance(form, StrategyForm) and form.is_bound:
             form.is_valid()
@@ -80,7 +85,7 @@ class StrategyAdmin(TenantAdmin):
             symbol, config = (obj.symbol, obj.config) if obj else ("", None)
         if symbol and isinstance(config, dict):
             context["preview"] = self._preview(symbol, config, account, given)
-        return super().render_change_form(request, context, *args, **kwargs)
+        return super().render_change_form(request, context, add, change, form_url, obj)
 
     def _preview(
         self, symbol: str, config: dict[str, Any], account: BybitAccount | None, given: Any

@@ -28,7 +28,7 @@ ZERO = Decimal(0)
 # The most of one order is not stored; what is asked of the preview is far below any.
 NO_LIMIT = Decimal("1e17")
 # An order that rounding makes worth so much more than was asked is worth a word.
-ROUNDED_UP = Decimal("1.25")
+ROUNDED_UP = Decimal("1.1")
 
 
 @dataclass(frozen=True)

@@ -110,7 +110,9 @@ def test_a_configuration_goes_through_the_form_unchanged(bob_client, bob_account
     strategy = StrategyFactory.create(account=bob_account, config=config)
     boxes = bob_client.get(change(strategy)).context["adminform"].form
     shown = {name: boxes[name].value() for name in boxes.fields}
-    sent = {name: value for name, value in shown.items() if value is not None and value is not False}
+    sent = {
+        name: value for name, value in shown.items() if value is not None and value is not False
+    }
     assert bob_client.post(change(strategy), sent).status_code == 302
     strategy.refresh_from_db()
     assert strategy.config == config
