@@ -142,11 +142,23 @@ def take(names: list[str], *, scheme: Any, folder: Path, suffix: str = "") -> No
         context = browser.new_context(viewport=SIZE, color_scheme=scheme)
         context.add_cookies([session_cookie(user, server.url)])
         page = context.new_page()
+        # What the content security policy refuses, and every other fault, is said here.
+        faults: list[str] = []
+        page.on("console", lambda said: _note(said, faults))
+        page.on("pageerror", lambda error: faults.append(str(error)))
         for name in names:
             PAGES[name](page, server.url)
             page.evaluate("window.scrollTo(0, 0)")
             page.screenshot(path=folder / f"{name}{suffix}.png", full_page=name != "trades-list")
         browser.close()
+    if faults:
+        raise SystemExit("The browser complained: " + "; ".join(faults))
+
+
+def _note(said: Any, faults: list[str]) -> None:
+    # Every browser asks for an icon, and the site has none.
+    if said.type == "error" and not said.location["url"].endswith("/favicon.ico"):
+        faults.append(said.text)
 
 
 def main() -> None:

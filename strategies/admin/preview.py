@@ -167,7 +167,7 @@ class _Quantity:
         if qty * price < self._market.min_notional:
             return qty, f"refused: worth less than {self._market.min_notional.normalize():f}"
         if qty > wanted * ROUNDED_UP:
-            return qty, f"rounded up to the quantity step, from {wanted * price:.2f}"
+            return qty, f"rounded up from {wanted * price:.2f}"
         return qty, ""
 
 

@@ -155,7 +155,7 @@ def test_without_an_amount_there_are_levels_and_no_orders():
 
 def test_an_order_that_rounding_makes_dearer_says_so():
     remarks = {row.remark for row in built(config={"amount": "20"}).levels if row.qty}
-    assert remarks == {"rounded up to the quantity step, from 20.00"}
+    assert remarks == {"rounded up from 20.00"}
     assert {row.remark for row in built(config={"amount": "5000"}).levels} == {""}
 
 
