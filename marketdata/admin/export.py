@@ -19,7 +19,8 @@ from django.http import StreamingHttpResponse
 from marketdata.admin.paging import Rows, in_batches, newest_first, oldest_first
 
 BATCH = 2_000
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+# The full-width forms of the first four are signs to some spreadsheets, too.
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 NUMBERS = (models.DecimalField, models.IntegerField, models.BooleanField, models.DateTimeField)
 
 

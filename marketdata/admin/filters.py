@@ -58,7 +58,10 @@ class SpanForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         """A day stands alone, and a span ends after it starts."""
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
-        start, end = cleaned.get("from"), cleaned.get("until")
+        try:
+            start, end = (at and at.astimezone(UTC) for at in map(cleaned.get, ("from", "until")))
+        except OverflowError:
+            raise ValidationError("The span leaves the calendar.") from None
         if cleaned.get("day") and (start or end):
             raise ValidationError("Either a day or a span, not both.")
         if start and end and start >= end:

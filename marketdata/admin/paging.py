@@ -138,7 +138,10 @@ def _time(text: str) -> datetime:
     time = parse_datetime(text)
     if time is None:
         raise ValueError(f"not a time: {text!r}")
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
+    try:
+        return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
+    except OverflowError as error:  # the first or the last day of the calendar
+        raise ValueError(f"not a time: {text!r}") from error
 
 
 class EstimatingPaginator(Paginator):  # type: ignore[type-arg]

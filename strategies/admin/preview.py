@@ -94,10 +94,9 @@ def preview(config: StrategyConfig, market: Market) -> Preview:
     """The grid that `config` makes of `market`; what makes none is said, not raised."""
     break_even = break_even_step(market.maker_fee)
     settings = config.grid
-    grid = Grid(
-        market.tick_size, settings.grid_count, settings.grid_step, settings.rebalance_threshold
-    )
+    steps = (settings.grid_count, settings.grid_step, settings.rebalance_threshold)
     try:
+        grid = Grid(market.tick_size, *steps)
         grid.build_grid(market.last_price)
     except (InvalidGrid, InvalidNumber) as error:
         return Preview(break_even, problems=[f"There is no such grid: {error}."])

@@ -132,6 +132,7 @@ def test_steps_that_do_not_pay_the_fees_are_said():
     [
         ({"config": {"grid_step": 90}}, None),
         ({"tick_size": Decimal(1000)}, "There is no such grid: duplicate prices in the grid:"),
+        ({"tick_size": Decimal(0)}, "There is no such grid: tick_size must be positive"),
         ({"min_qty": Decimal(1)}, "6 orders are too small to be ordered."),
         ({"min_notional": Decimal(200)}, "6 orders are worth too little."),
         ({"wallet": Decimal(10)}, "The margin of the long, "),

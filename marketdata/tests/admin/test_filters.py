@@ -60,6 +60,7 @@ def test_a_span_has_its_start_and_not_its_end(olivia_client, trades, query, expe
         ({"day": "2026-01-02", "from": "2026-01-02T00:00"}, "Either a day or a span, not both."),
         ({"from": "2026-01-02T00:00", "until": "2026-01-02T00:00"}, "ends before it starts."),
         ({"until": "\0"}, "Enter a valid date/time."),
+        ({"from": "0001-01-01T00:00+14:00"}, "The span leaves the calendar."),
     ],
 )
 def test_a_span_that_is_none_has_no_rows_and_says_why(olivia_client, trades, query, said):

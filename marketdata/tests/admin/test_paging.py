@@ -129,7 +129,11 @@ def test_a_cursor_reads_what_it_writes():
 def test_what_is_no_cursor_is_sent_back(olivia_client, text):
     for name in ("older", "newer"):
         assert olivia_client.get(LIST, {name: text}).url == f"{LIST}?e=1"
-    assert olivia_client.get(LIST, {"at": "yesterday"}).url == f"{LIST}?e=1"
+
+
+@pytest.mark.parametrize("text", ["", "yesterday", "2026-13-01T00:00", "0001-01-01T00:00+14:00"])
+def test_what_is_no_time_is_sent_back(olivia_client, text):
+    assert olivia_client.get(LIST, {"at": text}).url == f"{LIST}?e=1"
 
 
 @pytest.mark.parametrize("size", [1, 4, 100])
