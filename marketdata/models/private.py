@@ -60,7 +60,11 @@ class PrivateExecution(PrivateFact):
             )
         ]
         indexes: ClassVar = [
-            models.Index(fields=["account", "exchange_ts"], name="executions_of_account")
+            models.Index(fields=["account", "exchange_ts"], name="executions_of_account"),
+            # From the page of an order to its executions.
+            models.Index(fields=["account", "order_id"], name="executions_of_order"),
+            # The admin's lists, the newest first, here and of the other private facts.
+            models.Index(fields=["exchange_ts"], name="executions_by_time"),
         ]
 
     def __str__(self) -> str:
@@ -100,7 +104,8 @@ class Order(PrivateFact):
             )
         ]
         indexes: ClassVar = [
-            models.Index(fields=["account", "exchange_ts"], name="orders_of_account")
+            models.Index(fields=["account", "exchange_ts"], name="orders_of_account"),
+            models.Index(fields=["exchange_ts"], name="orders_by_time"),
         ]
 
     def __str__(self) -> str:
@@ -134,6 +139,7 @@ class PositionSnapshot(PrivateFact):
                 name="position_state_once",
             )
         ]
+        indexes: ClassVar = [models.Index(fields=["exchange_ts"], name="positions_by_time")]
 
     def __str__(self) -> str:
         return f"{self.symbol} leg {self.position_idx}: {self.size}"
@@ -162,6 +168,7 @@ class WalletSnapshot(PrivateFact):
                 fields=["account", "coin", "exchange_ts", "digest"], name="wallet_state_once"
             )
         ]
+        indexes: ClassVar = [models.Index(fields=["exchange_ts"], name="wallets_by_time")]
 
     def __str__(self) -> str:
         return f"{self.coin} {self.wallet_balance}"

@@ -83,7 +83,9 @@ def test_the_filter_and_the_search_of_the_list_are_those_of_the_export(olivia_cl
     assert olivia_client.get(TRADES, {"price__gt": "1"}).status_code == 400
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "\uff1d1"])
+@pytest.mark.parametrize(
+    "text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "\uff1d1"]
+)
 def test_a_text_is_never_a_formula(olivia_client, text):
     OrderFactory.create(order_link_id=text, reject_reason=text)
     [row] = exported(olivia_client, ORDERS)

@@ -24,7 +24,9 @@ PICTURES = ("account-form", "strategy-preview", "trades-list", "order-page")
 
 def make(model):
     name = f"{model.__name__}Factory"
-    return next(getattr(m, name) for m in (facts, strategies, accounts) if hasattr(m, name)).create()
+    return next(
+        getattr(m, name) for m in (facts, strategies, accounts) if hasattr(m, name)
+    ).create()
 
 
 @pytest.mark.django_db
