@@ -21,7 +21,6 @@ from marketdata.admin.paging import Rows, in_batches, newest_first, oldest_first
 BATCH = 2_000
 # The full-width forms of the first four are signs to some spreadsheets, too.
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-NUMBERS = (models.DecimalField, models.IntegerField, models.BooleanField, models.DateTimeField)
 
 
 class _Line:
@@ -57,8 +56,7 @@ def cell(row: Any, column: models.Field[Any, Any]) -> str:
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
     text = str(value)
-    is_number = isinstance(column, NUMBERS)
-    return f"'{text}" if text.startswith(FORMULA) and not is_number else text
+    return f"'{text}" if text.startswith(FORMULA) and not isinstance(value, int) else text
 
 
 def _file_name(rows: Rows, time: str) -> str:

@@ -109,6 +109,11 @@ def test_numbers_stay_numbers_and_times_say_their_zone(olivia_client):
     assert row["run"] == str(order.run_id)
 
 
+def test_a_negative_whole_number_stays_one(olivia_client):
+    PublicTradeFactory.create(sequence=-5)
+    assert exported(olivia_client, TRADES)[0]["sequence"] == "-5"
+
+
 def test_a_number_from_nowhere_is_still_no_formula():
     class Column:
         name = attname = "text"

@@ -139,6 +139,13 @@ def test_an_order_id_is_that_of_its_account_alone(bob_client, olivia_client, sto
     assert listed(bob_client, EXECUTIONS, run=str(hers.run_id)) == []
 
 
+def test_a_foreign_row_is_not_shown_even_where_it_names_ones_run(bob_client, story, alice_account):
+    run, *_ = story
+    hers = PrivateExecutionFactory.create(account=alice_account, run=run)
+    assert path_of(hers) not in bob_client.get(path_of(run)).text
+    assert hers not in listed(bob_client, EXECUTIONS, run=str(run.pk))
+
+
 def test_who_may_not_look_at_executions_sees_none_on_an_order(client, bob, story):
     _, states, fills, _ = story
     bob.user_permissions.remove(bob.user_permissions.get(codename="view_privateexecution"))
