@@ -67,14 +67,13 @@ PAGES: dict[str, Callable[[Any, str], None]] = {
 
 def make_tenant() -> Any:
     """The tenant who looks at the pages, with a little of everything; made-up, no secrets."""
-    from django.contrib.auth.models import Permission
-
     from accounts.models import User
+    from accounts.tests.cast import grant_tenant_permissions
     from accounts.tests.factories import ApiCredentialFactory, BybitAccountFactory
     from strategies.tests.factories import RunFactory, StrategyFactory
 
-    user = User.objects.create(username="alice", is_staff=True)
-    user.user_permissions.set(Permission.objects.all())
+    user = User.objects.create(username="alice")
+    grant_tenant_permissions(user)
     account = BybitAccountFactory.create(user=user, account_name="main")
     ApiCredentialFactory.create(
         account=account, api_key="aB3dE5fG7hJ9", secret=f"made up for the picture, {1:x}a2b"
