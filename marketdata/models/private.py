@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from django.db import models
 
 from accounts.tenancy import TenantOwned
-from marketdata.models.fields import Side, decimal_field, symbol_field
+from marketdata.models.fields import Side, decimal_field, plain, symbol_field
 from marketdata.queries import ExecutionManager, TenantFactManager
 
 
@@ -68,7 +68,7 @@ class PrivateExecution(PrivateFact):
         ]
 
     def __str__(self) -> str:
-        return f"{self.symbol} {self.exec_type} {self.side} {self.exec_qty} at {self.exec_price}"
+        return f"{self.symbol} {self.exec_type} {self.side} {plain(self.exec_qty)} at {plain(self.exec_price)}"
 
 
 class Order(PrivateFact):
@@ -109,7 +109,7 @@ class Order(PrivateFact):
         ]
 
     def __str__(self) -> str:
-        return f"{self.symbol} {self.side} {self.qty} at {self.price}: {self.status}"
+        return f"{self.symbol} {self.side} {plain(self.qty)} at {plain(self.price)}: {self.status}"
 
 
 class PositionSnapshot(PrivateFact):
@@ -142,7 +142,7 @@ class PositionSnapshot(PrivateFact):
         indexes: ClassVar = [models.Index(fields=["exchange_ts"], name="positions_by_time")]
 
     def __str__(self) -> str:
-        return f"{self.symbol} leg {self.position_idx}: {self.size}"
+        return f"{self.symbol} leg {self.position_idx}: {plain(self.size)}"
 
 
 class WalletSnapshot(PrivateFact):
@@ -171,4 +171,4 @@ class WalletSnapshot(PrivateFact):
         indexes: ClassVar = [models.Index(fields=["exchange_ts"], name="wallets_by_time")]
 
     def __str__(self) -> str:
-        return f"{self.coin} {self.wallet_balance}"
+        return f"{self.coin} {plain(self.wallet_balance)}"

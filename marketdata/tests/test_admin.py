@@ -395,6 +395,11 @@ def test_figures_times_and_json_are_readable(olivia_client):
     assert "Positive: paid." in content
 
 
+def test_a_row_is_named_without_trailing_zeros(olivia_client):
+    row = factories.OrderFactory.create(qty=Decimal("0.020"), price=Decimal("60000"))
+    assert "BTCUSDT Buy 0.02 at 60000: New" in olivia_client.get(url(row, "change")).text
+
+
 def test_what_is_not_known_is_a_dash(olivia_client):
     row = factories.PrivateExecutionFactory.create(exec_pnl=None)
     content = olivia_client.get(url(row, "change")).content.decode()
