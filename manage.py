@@ -4,7 +4,20 @@
 from __future__ import annotations
 
 import os
+import secrets
 import sys
+from collections.abc import Sequence
+
+HELP = frozenset({"-h", "--help"})
+
+
+def asks_for_help(arguments: Sequence[str]) -> bool:
+    """Whether the command line can end in nothing but a help text or a usage error.
+
+    Behind "--" even "--help" is an argument of a command that runs.
+    """
+    is_overview = not arguments or arguments[0] == "help"
+    return is_overview or ("--" not in arguments and not HELP.isdisjoint(arguments))
 
 
 def main() -> None:
@@ -13,17 +26,24 @@ def main() -> None:
     if sys.argv[1:2] in (["demo"], ["drill"]):
         # These never touch the database of .env: a file of their own, or what the process says.
         os.environ.setdefault("DATABASE_URL", f"sqlite:///{sys.argv[1]}.sqlite3")
+    if asks_for_help(sys.argv[1:]) and not os.environ.get("SECRET_KEY"):
+        # Help comes before configuration: a key of this process alone, which signs nothing.
+        os.environ["SECRET_KEY"] = secrets.token_urlsafe(50)
     from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line
-    from django.db.utils import InterfaceError, OperationalError
+    from django.db.utils import Error as AnyDatabaseError
+
+    from marketdata.exits import first_line, is_away
 
     try:
         execute_from_command_line(sys.argv)
     except ImproperlyConfigured as error:
         sys.stderr.write(f"Configuration error: {error}\n")
         sys.exit(4)
-    except (OperationalError, InterfaceError) as error:
-        sys.stderr.write(f"The database cannot be reached: {str(error).splitlines()[0]}\n")
+    except AnyDatabaseError as error:
+        if not is_away(error):
+            raise
+        sys.stderr.write(f"The database cannot be reached or written to: {first_line(error)}\n")
         sys.exit(75)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -11,4 +11,12 @@ class AccountsConfig(AppConfig):
     name = "accounts"
 
     def ready(self) -> None:
-        from accounts import checks  # noqa: F401
+        from django.contrib.auth.models import Group
+
+        from accounts import audit, checks  # noqa: F401
+        from accounts.models import ApiCredential, BybitAccount
+
+        audit.audited_users()
+        audit.audited(Group, m2m_fields=("permissions",))
+        audit.audited(BybitAccount)
+        audit.audited(ApiCredential)

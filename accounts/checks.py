@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from itertools import pairwise
 from typing import Any
 
 from django.apps import apps
@@ -12,24 +14,46 @@ from django.db import models
 
 from accounts import vault
 
+# Checks of what nothing starts without, not even a web server, which runs no others.
+START = "start"
 HINT = "Run `make .env`, or put base64 of 32 random bytes into GRIDBOT_CREDENTIAL_KEYS."
 
 
-@register()
+@register(START)
 def credential_keys(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """Exchange secrets can be sealed only with a usable key of their own."""
-    keys = settings.GRIDBOT_CREDENTIAL_KEYS
-    if not keys:
+    texts = settings.GRIDBOT_CREDENTIAL_KEYS
+    if not texts:
         return [Error("No credential key is configured.", hint=HINT, id="accounts.E001")]
-    for text in keys:
-        try:
-            vault.parse_key(text)
-        except vault.VaultError as error:
-            return [Error(str(error), hint=HINT, id="accounts.E002")]
-        if text == settings.SECRET_KEY:
-            message = "SECRET_KEY serves as a credential key."
-            return [Error(message, hint=HINT, id="accounts.E003")]
+    try:
+        keys = [vault.parse_key(text) for text in texts]
+    except vault.VaultError as error:
+        return [Error(str(error), hint=HINT, id="accounts.E002")]
+    if _of_secret_key(texts, keys):
+        message = "SECRET_KEY serves as a credential key."
+        return [Error(message, hint=HINT, id="accounts.E003")]
+    if not settings.DEBUG and any(_is_sample(key) for key in keys):
+        message = "A credential key is a sample, or words: it is not random."
+        return [Error(message, hint=HINT, id="accounts.E005")]
     return []
+
+
+def _of_secret_key(texts: list[str], keys: list[bytes]) -> bool:
+    """Whether a credential key is SECRET_KEY, its bytes, or made of it in the usual way."""
+    secret: str = settings.SECRET_KEY
+    made = {secret.encode(), secret.encode()[:32], hashlib.sha256(secret.encode()).digest()}
+    return secret in texts or not made.isdisjoint(keys)
+
+
+def _is_sample(key: bytes) -> bool:
+    """Whether somebody thought this key up: text, a count, or few different bytes.
+
+    Of 32 random bytes about 30 differ; fewer than 20, or 32 printable ones, occur by chance
+    once in more than 10**13 keys.
+    """
+    steps = {(after - before) % 256 for before, after in pairwise(key)}
+    printable = all(32 <= byte < 127 for byte in key)
+    return len(set(key)) < 20 or len(steps) == 1 or printable
 
 
 @register(Tags.admin)

@@ -33,6 +33,10 @@ class User(AbstractUser):
     class Meta:
         db_table = "users"
 
+    def get_additional_data(self) -> dict[str, str]:
+        """Whose an entry of the audit log about the user is."""
+        return {"owner": str(self.pk)}
+
 
 class BybitAccount(models.Model):
     """One Bybit account of one user; the user never changes."""
@@ -92,6 +96,10 @@ class BybitAccount(models.Model):
         if stored.exists():
             raise ValidationError({"user": "An account never changes its user."})
         super().save(*args, **kwargs)
+
+    def get_additional_data(self) -> dict[str, str]:
+        """Whose an entry of the audit log about the account is."""
+        return {"owner": str(self.user_id)}
 
 
 class ApiCredential(TenantOwned):

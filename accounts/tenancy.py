@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from django.core.exceptions import ValidationError
 from django.db import models
 
+from accounts import audit
+
 if TYPE_CHECKING:
     from accounts.models import BybitAccount, User
 
@@ -29,13 +31,14 @@ class TenantQuerySet(models.QuerySet[Any]):
         return self.all()
 
     def update(self, **values: Any) -> int:
-        """Django's update; whose a row is, it does not change.
+        """Django's update, recorded where saves are; whose a row is, it does not change.
 
         `bulk_update` and the sets of related rows (`user.bybit_accounts.add`) come by here too.
         """
         if OWNERSHIP & values.keys():
             raise ValidationError("An update never moves rows to another user or account.")
-        return super().update(**values)
+        with audit.of_update(self):
+            return super().update(**values)
 
     update.alters_data = True  # type: ignore[attr-defined]
 
@@ -70,3 +73,7 @@ class TenantOwned(models.Model):
         if update_fields is not None and OWNERSHIP & set(update_fields):
             kwargs["update_fields"] = {*update_fields, "user"}
         super().save(*args, **kwargs)
+
+    def get_additional_data(self) -> dict[str, str]:
+        """What an entry of the audit log says of the row beside its changes: whose it is."""
+        return {"owner": str(self.user_id)}

@@ -1,90 +1,128 @@
-"""Take the pictures of the admin: `python -m docs.make_screenshots` writes docs/pictures/*.png.
+"""Photograph the admin for the documents, in a real browser and on a database made for it.
 
-It makes up a tenant in a database of its own, serves the site on 127.0.0.1 and photographs it with
-chromium through playwright. `--dark` takes the dark theme; names of pages take only these.
+    python -m docs.make_screenshots [NAME ...]
+
+writes docs/pictures/NAME.png for each scene, or for those that are named. It needs playwright
+(requirements-dev.txt) and Chromium. A scene is a function that is decorated with `scene`: it is
+given a tab of a fresh profile on the running site, makes the rows that it shows, and leaves the
+tab on what is to be seen.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
-import shutil
 import sys
-import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from gridbot_site.live_server import CHROMIUM_ARGUMENTS, LiveServer, session_cookie
+if TYPE_CHECKING:
+    from accounts.models import BybitAccount
+    from gridbot_site.tests.browser import Tab
+    from strategies.models import Run
 
 PICTURES = Path(__file__).parent / "pictures"
 START = datetime(2026, 1, 2, 14, 30, tzinfo=UTC)
-SIZE: Any = {"width": 1360, "height": 900}
+WIDTH = 1360
 ORDER = "1f0c7a52-7d64-4c7e-9f0e-7d2f4f1c9b10"
+Scene = Callable[["Tab"], None]
+SCENES: dict[str, Scene] = {}
 
 
-def account_form(page: Any, url: str) -> None:
+def scene(draw: Scene) -> Scene:
+    """Take `draw` among the scenes, under its name."""
+    SCENES[draw.__name__.replace("_", "-")] = draw
+    return draw
+
+
+@scene
+def sign_in(tab: Tab) -> None:
+    """The second page of the sign-in: the code."""
+    from django.test import override_settings
+
+    from accounts.tests.factories import PASSWORD, UserFactory
+    from gridbot_site.second_factor import new_recovery_codes
+    from gridbot_site.tests.signing_in import device_of
+
+    olivia = UserFactory.create(username="olivia", is_staff=True, is_superuser=True)
+    device_of(olivia)
+    new_recovery_codes(olivia)
+    with override_settings(GRIDBOT_REQUIRE_OTP=True):
+        tab.go("/admin/")
+        tab.fill_in(username="olivia", password=PASSWORD)
+        tab.submit()
+    tab.page.fill("[name=otp_token]", "123 456")
+
+
+@scene
+def account_form(tab: Tab) -> None:
     """An account with its credential and its strategies."""
-    from accounts.models import BybitAccount
+    account = tenants_account(tab)
+    tab.go(f"/admin/accounts/bybitaccount/{account.pk}/change/")
+    show_whole(tab)
 
-    page.goto(f"{url}/admin/accounts/bybitaccount/{BybitAccount.objects.get().pk}/change/")
 
-
-def strategy_preview(page: Any, url: str) -> None:
+@scene
+def strategy_preview(tab: Tab) -> None:
     """A configuration, and the grid that it would build, before anything is saved."""
-    from accounts.models import BybitAccount
+    account = tenants_account(tab)
+    tab.go(f"/admin/strategies/strategy/add/?account={account.pk}")
+    tab.fill_in(name="tight", symbol="BTCUSDT", grid_count="8", grid_step="0.15")
+    tab.fill_in(amount="250", preview_wallet="2000")
+    tab.page.click("button[name=_preview]")
+    tab.page.wait_for_selector(".preview-levels")
+    show_whole(tab)
 
-    page.goto(f"{url}/admin/strategies/strategy/add/?account={BybitAccount.objects.get().pk}")
-    boxes = {"name": "tight", "symbol": "BTCUSDT", "grid_count": "8", "grid_step": "0.15"}
-    for name, value in {**boxes, "amount": "250", "preview_wallet": "2000"}.items():
-        page.fill(f"#id_{name}", value)
-    page.click("button[name=_preview]")
-    page.wait_for_selector(".preview-levels")
 
-
-def trades_list(page: Any, url: str) -> None:
+@scene
+def trades_list(tab: Tab) -> None:
     """The trades of a symbol and a day."""
-    page.goto(f"{url}/admin/marketdata/publictrade/?symbol=BTCUSDT&day={START:%Y-%m-%d}")
+    tenants_account(tab)
+    tab.page.set_viewport_size({"width": WIDTH, "height": 900})
+    tab.go(f"/admin/marketdata/publictrade/?symbol=BTCUSDT&day={START:%Y-%m-%d}")
 
 
-def order_page(page: Any, url: str) -> None:
+@scene
+def order_page(tab: Tab) -> None:
     """A state of an order, with its other states and its executions."""
     from marketdata.models import Order
 
-    order = Order.objects.filter(status="Filled").get()
-    page.goto(f"{url}/admin/marketdata/order/{order.pk}/change/")
+    tenants_account(tab)
+    tab.go(f"/admin/marketdata/order/{Order.objects.get(status='Filled').pk}/change/")
+    show_whole(tab)
 
 
-PAGES: dict[str, Callable[[Any, str], None]] = {
-    "account-form": account_form,
-    "strategy-preview": strategy_preview,
-    "trades-list": trades_list,
-    "order-page": order_page,
-}
+def show_whole(tab: Tab) -> None:
+    """Make the tab as high as its page."""
+    tab.page.set_viewport_size({"width": WIDTH, "height": 400})
+    height = tab.page.evaluate("document.querySelector('#main').scrollHeight")
+    tab.page.set_viewport_size({"width": WIDTH, "height": height + 20})
+    tab.page.evaluate("window.scrollTo(0, 0)")
 
 
-def make_tenant() -> Any:
-    """The tenant who looks at the pages, with a little of everything; made-up, no secrets."""
-    from accounts.models import User
+def tenants_account(tab: Tab) -> BybitAccount:
+    """The account of a tenant who is signed in to `tab`, with a little of everything, made up."""
     from accounts.tests.cast import grant_tenant_permissions
-    from accounts.tests.factories import ApiCredentialFactory, BybitAccountFactory
+    from accounts.tests.factories import ApiCredentialFactory, BybitAccountFactory, UserFactory
+    from gridbot_site.live_server import session_cookie
     from strategies.tests.factories import RunFactory, StrategyFactory
 
-    user = User.objects.create(username="alice")
+    user = UserFactory.create(username="alice")
     grant_tenant_permissions(user)
-    account = BybitAccountFactory.create(user=user, account_name="main")
+    account: BybitAccount = BybitAccountFactory.create(user=user, account_name="main")
     ApiCredentialFactory.create(
         account=account, api_key="aB3dE5fG7hJ9", secret=f"made up for the picture, {1:x}a2b"
     )
     strategy = StrategyFactory.create(account=account, name="wide", is_enabled=True)
-    run = RunFactory.create(account=account, strategy=strategy, started_at=START)
-    _make_facts(account, run)
-    return user
+    _make_facts(account, RunFactory.create(account=account, strategy=strategy, started_at=START))
+    tab.page.context.add_cookies([session_cookie(user, tab.base_url)])
+    return account
 
 
-def _make_facts(account: Any, run: Any) -> None:
+def _make_facts(account: BybitAccount, run: Run) -> None:
     from marketdata.tests import factories
 
     factories.InstrumentFactory.create()
@@ -128,62 +166,49 @@ def _make_facts(account: Any, run: Any) -> None:
         )
 
 
-def take(names: list[str], *, scheme: Any, folder: Path, suffix: str = "") -> None:
-    """Photograph the named pages into `folder`."""
-    from playwright.sync_api import sync_playwright
+def main(names: list[str]) -> int:
+    """Photograph the scenes; exit code 2 for a name that is none."""
+    os.environ["DJANGO_SETTINGS_MODULE"] = "gridbot_site.settings_test"
+    # playwright has an event loop in this thread, and Django would not touch the database.
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+    import django
 
-    user = make_tenant()
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    with LiveServer() as server, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=chromium, args=list(CHROMIUM_ARGUMENTS)
-        )
-        context = browser.new_context(viewport=SIZE, color_scheme=scheme)
-        context.add_cookies([session_cookie(user, server.url)])
-        page = context.new_page()
-        # What the content security policy refuses, and every other fault, is said here.
-        faults: list[str] = []
-        page.on("console", lambda said: _note(said, faults))
-        page.on("pageerror", lambda error: faults.append(str(error)))
-        for name in names:
-            PAGES[name](page, server.url)
-            page.evaluate("window.scrollTo(0, 0)")
-            page.screenshot(path=folder / f"{name}{suffix}.png", full_page=name != "trades-list")
-        browser.close()
-    if faults:
-        raise SystemExit("The browser complained: " + "; ".join(faults))
+    django.setup()
+    from gridbot_site.tests.browser import missing, open_tab, running_browser
+
+    if reason := missing() or ", ".join(f"no scene {n}" for n in names if n not in SCENES):
+        sys.stderr.write(f"{reason}\n")
+        return 2
+    with running_browser() as browser:
+        for name in names or SCENES:
+            with running_site() as url, open_tab(browser, url) as tab:
+                SCENES[name](tab)
+                tab.page.screenshot(path=PICTURES / f"{name}.png")
+                sys.stdout.write(f"docs/pictures/{name}.png\n")
+    return 0
 
 
-def _note(said: Any, faults: list[str]) -> None:
-    # Every browser asks for an icon, and the site has none.
-    if said.type == "error" and not said.location["url"].endswith("/favicon.ico"):
-        faults.append(said.text)
+@contextmanager
+def running_site() -> Iterator[str]:
+    """The site on a free port, on an empty database; its address."""
+    from django.contrib.staticfiles.handlers import StaticFilesHandler
+    from django.db import connection
+    from django.test.testcases import LiveServerThread
 
-
-def main() -> None:
-    """Make a database, take the pictures, leave nothing else."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("pages", nargs="*", choices=[*PAGES, []], help="all when none is named")
-    parser.add_argument("--dark", action="store_true", help="the dark theme, into NAME-dark.png")
-    parser.add_argument("--folder", type=Path, default=PICTURES)
-    arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="gridbot-pictures-") as folder:
-        os.environ["DJANGO_SETTINGS_MODULE"] = "gridbot_site.settings_test"
-        # playwright runs a loop of its own in this thread; the database is ours alone.
-        os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
-        os.environ["DATABASE_URL"] = f"sqlite:///{folder}/pictures.sqlite3"
-        import django
-        from django.conf import settings
-        from django.core.management import call_command
-
-        settings.DATABASES["default"]["NAME"] = f"{folder}/pictures.sqlite3"
-        django.setup()
-        call_command("migrate", verbosity=0)
-        scheme, suffix = ("dark", "-dark") if arguments.dark else ("light", "")
-        names = arguments.pages or list(PAGES)
-        take(names, scheme=scheme, folder=arguments.folder, suffix=suffix)
-        sys.stdout.write("".join(f"{arguments.folder / name}{suffix}.png\n" for name in names))
+    original = connection.settings_dict["NAME"]
+    connection.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False)
+    server = LiveServerThread("127.0.0.1", StaticFilesHandler)
+    server.daemon = True
+    server.start()
+    server.is_ready.wait()
+    try:
+        if server.error:
+            raise server.error
+        yield f"http://127.0.0.1:{server.port}"
+    finally:
+        server.terminate()
+        connection.creation.destroy_test_db(original, verbosity=0)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(sys.argv[1:]))

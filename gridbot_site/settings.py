@@ -7,10 +7,12 @@ a missing key ends the program at start with one sentence.
 from __future__ import annotations
 
 import os
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import environ
+from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
 from gridbot_site.databases import database_from_environment, folder_beside
@@ -27,7 +29,7 @@ from marketdata.bybit.environments import Environment, endpoints_from_environmen
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
-_env_file = os.environ.get("GRIDBOT_ENV_FILE", str(BASE_DIR / ".env"))
+GRIDBOT_SETTINGS_FILE = _env_file = os.environ.get("GRIDBOT_ENV_FILE", str(BASE_DIR / ".env"))
 if _env_file and Path(_env_file).is_file():
     environ.Env.read_env(_env_file)
 elif os.environ.get("GRIDBOT_ENV_FILE"):
@@ -46,31 +48,44 @@ ROOT_URLCONF = "gridbot_site.urls"
 WSGI_APPLICATION = "gridbot_site.wsgi.application"
 ASGI_APPLICATION = "gridbot_site.asgi.application"
 INSTALLED_APPS = [
-    "django.contrib.admin",
+    "gridbot_site.apps.GridbotAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "auditlog",
+    "axes",
+    "csp",
+    "django_otp",
+    "django_otp.plugins.otp_totp",
+    "django_otp.plugins.otp_static",
     "accounts",
     "strategies",
     "marketdata",
+    # Last: its admin takes the place of pages that apps above register.
+    "gridbot_site.apps.GridbotSiteConfig",
 ]
 MIDDLEWARE = [
+    # Outermost, so that redirects and errors of the others carry their headers, too.
+    "csp.middleware.CSPMiddleware",
+    "gridbot_site.middleware.private_pages",
     "django.middleware.security.SecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django_otp.middleware.OTPMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
-    # Who changed what: the signed-in user and the address of a change.
-    "auditlog.middleware.AuditlogMiddleware",
+    "gridbot_site.middleware.audited",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "axes.middleware.AxesMiddleware",
 ]
 TEMPLATES: list[dict[str, Any]] = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
+        # Before those of the apps: Django's admin looks up its frame here.
+        "DIRS": [BASE_DIR / "gridbot_site" / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
@@ -97,9 +112,62 @@ LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "static/"
+# Where collectstatic puts what a web server serves beside the site.
+STATIC_ROOT = BASE_DIR / "static"
+
+# --- Sign-in (docs/security.md) -----------------------------------------------------------
+LOGIN_URL = "admin:login"
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.ScryptPasswordHasher",
+    # Hashes from before; each is made anew at its user's next sign-in.
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",
+    "django.contrib.auth.backends.ModelBackend",
+]
+# How many reverse proxies of one's own stand before the site. Each appends to X-Forwarded-For;
+# with none, what a client says of itself there is not believed.
+GRIDBOT_PROXIES = whole_number("GRIDBOT_PROXIES", default=0, least=0)
+AXES_CLIENT_IP_CALLABLE = "gridbot_site.addresses.client_address"
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_FAILURE_LIMIT = 5
+AXES_COOLOFF_TIME = timedelta(minutes=15)
+AXES_RESET_ON_SUCCESS = True
+# A tenant behind the address of a guesser waits for 15 minutes, not for as long as it guesses.
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
+AXES_LOCKOUT_TEMPLATE = "admin/locked_out.html"
+AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "csrfmiddlewaretoken", "code", "otp_token"]
+# Sign-ins are in the audit log, and the page of what is counted is our own.
+AXES_DISABLE_ACCESS_LOG = True
+AXES_ENABLE_ADMIN = AXES_VERBOSE = False
+# Staff give a one-time code; on a machine of one's own they may.
+GRIDBOT_REQUIRE_OTP = not DEBUG
+OTP_TOTP_ISSUER = "gridbot"
+# A header of the client's is no fact to keep.
+AUDITLOG_CID_HEADER = None
+
+# --- What browsers are told ---------------------------------------------------------------
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "object-src": [NONE],
+        "frame-ancestors": [NONE],
+        "base-uri": [NONE],
+        "form-action": [SELF],
+    }
+}
 X_FRAME_OPTIONS = "DENY"
+SECURE_REFERRER_POLICY = SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
 SESSION_COOKIE_AGE = 8 * 60 * 60
-SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
+if not DEBUG:
+    # Browsers take a cookie of such a name only over https, from this very host.
+    SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-sessionid", "__Host-csrftoken"
+if GRIDBOT_PROXIES:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 # Off only for plain http on this machine, which is what DEBUG is for.
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = not DEBUG
 SECURE_HSTS_SECONDS = 0 if DEBUG else 31_536_000

@@ -24,6 +24,8 @@ from gridbot_site.settings import *  # noqa: E402, F403
 from gridbot_site.settings import DATABASES  # noqa: E402
 
 DEBUG = False
+# Most tests are not about signing in; those that are switch it on.
+GRIDBOT_REQUIRE_OTP = False
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     # A file: the shared in-memory database answers a second thread with "table is locked".

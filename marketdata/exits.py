@@ -5,6 +5,12 @@ from __future__ import annotations
 from enum import IntEnum
 
 from django.core.management.base import CommandError
+from django.db.utils import Error as AnyDatabaseError
+from django.db.utils import InterfaceError, OperationalError
+
+# PostgreSQL's read_only_sql_transaction, which Django takes for an error of its own making
+# (https://www.postgresql.org/docs/current/errcodes-appendix.html).
+ONLY_READS = "25006"
 
 
 class ExitCode(IntEnum):
@@ -34,3 +40,18 @@ class Unavailable(CommandError):
 
     def __init__(self, message: str) -> None:
         super().__init__(message, returncode=ExitCode.UNAVAILABLE)
+
+
+def is_away(error: AnyDatabaseError) -> bool:
+    """Whether a database is not to be had for writing: the same may pass later.
+
+    It does not answer, is busy, or only reads, as after a failover.
+    """
+    if isinstance(error, OperationalError | InterfaceError):
+        return True
+    return getattr(error.__cause__, "sqlstate", None) == ONLY_READS
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, in one line: PostgreSQL's further ones repeat the whole row."""
+    return (str(error).splitlines() or [type(error).__name__])[0]

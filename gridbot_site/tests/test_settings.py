@@ -12,21 +12,26 @@ from pathlib import Path
 import pytest
 
 import gridbot_site
+from manage import asks_for_help
 
 ROOT = Path(gridbot_site.__file__).parent.parent
 SOUND = {
     "PATH": os.environ["PATH"],
     "GRIDBOT_ENV_FILE": "",
     "DATABASE_URL": "sqlite://:memory:",
-    "SECRET_KEY": "x" * 50,
-    "GRIDBOT_CREDENTIAL_KEYS": base64.urlsafe_b64encode(bytes(32)).decode(),
+    "SECRET_KEY": secrets.token_urlsafe(50),
+    "GRIDBOT_CREDENTIAL_KEYS": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
 }
 
 
 def manage(*arguments, **environment):
+    return run("manage.py", *arguments, **environment)
+
+
+def run(*arguments, **environment):
     given = {name: value for name, value in (SOUND | environment).items() if value is not None}
     return subprocess.run(
-        [sys.executable, "manage.py", *arguments],
+        [sys.executable, *arguments],
         cwd=ROOT,
         env=given,
         capture_output=True,
@@ -41,6 +46,8 @@ def test_sound_settings_pass():
 
 
 MISTAKES = {
+    "a short secret key": ({"SECRET_KEY": "hush"}, "gridbot.E001"),
+    "no credential key": ({"GRIDBOT_CREDENTIAL_KEYS": None}, "accounts.E001"),
     "no secret key": ({"SECRET_KEY": None}, "SECRET_KEY"),
     "an empty secret key": ({"SECRET_KEY": ""}, "SECRET_KEY"),
     "a batch of words": ({"EVENTSAVER_BATCH_SIZE": "many"}, "EVENTSAVER_BATCH_SIZE"),
@@ -66,22 +73,45 @@ def test_a_mistake_is_one_sentence_and_exit_code_4(environment, name):
     assert "hush" not in line
 
 
-def test_a_missing_credential_key_is_found_by_a_system_check():
-    done = manage("check", GRIDBOT_CREDENTIAL_KEYS=None)
+@pytest.mark.parametrize("arguments", [["help"], ["coverage", "--help"]])
+def test_help_needs_no_configuration(arguments):
+    done = manage(*arguments, SECRET_KEY=None, GRIDBOT_CREDENTIAL_KEYS=None, DATABASE_URL=None)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "coverage" in done.stdout
+
+
+def test_a_command_with_an_argument_that_looks_like_help_does_not_run_without_a_key():
+    done = manage("dbshell", "--", "--help", SECRET_KEY=None)
+    assert done.returncode == 4, done.stdout
+    assert "SECRET_KEY is not set" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("", True), ("help", True), ("help capture", True), ("-h", True), ("--help", True),
+        ("capture -h", True), ("capture --journal x --help", True),
+        ("check", False), ("capture --json", False), ("capture help", False),
+        ("dbshell -- -h", False), ("dbshell -- --help", False), ("capture --journal=--help", False),
+    ],
+)  # fmt: skip
+def test_help_is_what_cannot_run(line, expected):
+    assert asks_for_help(line.split()) is expected
+
+
+def test_a_web_server_does_not_start_with_a_mistake_either():
+    start = "from gridbot_site.wsgi import application"
+    done = run("-c", start, GRIDBOT_ALLOWED_HOSTS="*")
     assert done.returncode == 1
-    assert "accounts.E001" in done.stderr
+    assert "ImproperlyConfigured" in done.stderr
+    assert "gridbot.E003" in done.stderr
+    assert run("-c", start).returncode == 0
 
 
 def test_what_the_settings_file_says_is_read_and_the_environment_wins(tmp_path):
     file = tmp_path / "settings.env"
-    file.write_text("SECRET_KEY=from-the-file\nGRIDBOT_LOG_LEVEL=loud\n", encoding="utf-8")
+    key = SOUND["SECRET_KEY"]
+    file.write_text(f"SECRET_KEY={key}\nGRIDBOT_LOG_LEVEL=loud\n", encoding="utf-8")
     environment = {"GRIDBOT_ENV_FILE": str(file), "SECRET_KEY": None}
     assert "GRIDBOT_LOG_LEVEL" in manage("check", **environment).stderr
     assert manage("check", **environment, GRIDBOT_LOG_LEVEL="INFO").returncode == 0
-
-
-def test_deployed_settings_pass_djangos_own_checks():
-    done = manage(
-        "check", "--deploy", "--fail-level", "WARNING", SECRET_KEY=secrets.token_urlsafe(50)
-    )
-    assert (done.returncode, done.stderr) == (0, "")

@@ -20,6 +20,15 @@ from marketdata.bybit.records import Parsed, Reject, WalletRecord
 from marketdata.bybit.values import MISSING, malformed, raw_text, word_from
 
 
+class _State(NamedTuple):
+    """A coin's figures, in the order of a record's columns."""
+
+    wallet_balance: Decimal
+    equity: Decimal | None
+    unrealised_pnl: Decimal | None
+    cum_realised_pnl: Decimal | None
+
+
 class _Totals(NamedTuple):
     """The account's figures, in the order of a record's columns."""
 
@@ -61,18 +70,17 @@ def _wallet_from(
     if type(coin) is not dict:
         raise malformed("coin", "is not an object", coin)
     check_storable(row)
-    read = Row(coin, source)
-    return WalletRecord(
-        sent_at,
-        source.received_at,
-        row,
-        word_from(coin.get("coin", MISSING), "coin"),
-        digest_of(row),
-        read.number("walletBalance"),
-        read.optional("equity"),
-        read.optional("unrealisedPnl"),
-        read.optional("cumRealisedPnl"),
-        *_totals(Row(row, source)),
+    name, state = word_from(coin.get("coin", MISSING), "coin"), _state(Row(coin, source))
+    figures = (*state, *_totals(Row(row, source)))
+    return WalletRecord(sent_at, source.received_at, row, name, digest_of(figures), *figures)
+
+
+def _state(read: Row) -> _State:
+    return _State(
+        wallet_balance=read.number("walletBalance"),
+        equity=read.optional("equity"),
+        unrealised_pnl=read.optional("unrealisedPnl"),
+        cum_realised_pnl=read.optional("cumRealisedPnl"),
     )
 
 

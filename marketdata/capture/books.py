@@ -8,7 +8,10 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from django.db import transaction
+from django.utils import timezone
 
+from marketdata.capture.beginnings import Beginnings
+from marketdata.capture.feeds import Feed
 from marketdata.capture.gaps import GapBook
 from marketdata.capture.journal import Journal
 from marketdata.capture.lease import Lease
@@ -30,12 +33,37 @@ class Books:
         # Makes the way to disk of the writer of a stream, where there is one.
         self.overflow: Callable[[str], Overflow] | None = None
         self.voucher = Voucher(self.tally, self.quarantine, self.gaps)
+        self._beginnings = Beginnings()
         self._lease = lease
         self._writing = threading.Lock()
 
     def fenced(self) -> AbstractContextManager[None]:
         """A transaction for what only the one capture may write. Raises LeaseLost."""
         return self._lease.fenced() if self._lease else transaction.atomic()
+
+    def take_over(self, feeds: Iterable[Feed]) -> None:
+        """Go on with the gaps of `feeds` that an earlier capture has left without an end.
+
+        Raises LeaseLost.
+        """
+        with self._writing, self.fenced():
+            self._beginnings.hand_over(feeds)
+            self.gaps.resume(feeds)
+
+    def begin(self, feeds: Iterable[Feed]) -> None:
+        """Write that `feeds` are captured for the first time, from now on. Raises LeaseLost."""
+        with self._writing, self.fenced():
+            self._beginnings.write(feeds, timezone.now())
+
+    def leave(self, feeds: Iterable[Feed]) -> None:
+        """Forget those of `feeds` that have begun and never brought a row. Raises LeaseLost."""
+        with self._writing, self.fenced():
+            self._beginnings.delete(set(feeds) - self.gaps.feeds())()
+
+    def end(self) -> None:
+        """Forget what has begun: every row that was heard is stored. Raises LeaseLost."""
+        with self._writing, self.fenced():
+            self._beginnings.delete(self._beginnings.feeds())()
 
     def vouch(self, writers: Iterable[Writer[Any]], *, closing: bool = False) -> None:
         """See what has come true of what is stored; `persist` writes it."""
@@ -52,7 +80,11 @@ class Books:
             try:
                 if self.gaps.has_changes() or self.voucher.has_changes():
                     with self.fenced():
-                        written = [self.gaps.write(), self.voucher.write()]
+                        written = [
+                            self._beginnings.delete(self.voucher.due()),
+                            self.gaps.write(),
+                            self.voucher.write(),
+                        ]
                     for confirm in written:
                         confirm()
             finally:

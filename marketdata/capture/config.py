@@ -50,9 +50,15 @@ class CaptureConfig:
     audit_interval: float = field(default_factory=lambda: settings.EVENTSAVER_AUDIT_INTERVAL)
     repair_delay: float = 60.0
     audit_lag: float = 30.0
-    # How many seconds the exchange's clocks may be apart, and how long a row may take from the
-    # matching engine into the answers of REST: what is younger is asked for once more.
+    # How many seconds the exchange's clocks may be apart: so much later than REST's clock says
+    # a gap ends whose connection is there again.
+    repair_margin: float = 1.0
+    # How long a row may take from the matching engine into the answers of REST: what is younger
+    # is asked for once more.
     repair_settle: float = 5.0
+    # How many seconds a symbol may have no trade, while other topics of its connection live, before
+    # REST is asked whether there was none.
+    topic_silence: float = 30.0
     # Seconds between two attempts with a key that the exchange refused, and between two looks
     # at the accounts of the database.
     refused_delay: float = 300.0

@@ -15,6 +15,9 @@ PRIVATE_LATENESS = timedelta(seconds=2)
 # How far apart topics of one connection, and answers to pings, may be in the exchange's time:
 # what is older than the newest of them by more than this has arrived or never will.
 BEAT_MARGIN = timedelta(seconds=5)
+# How far the exchange's clock and ours may be apart. A row may bear a later time, which is taken
+# as it is; it proves nothing of the time that has not come yet.
+CLOCK_MARGIN = timedelta(seconds=2)
 
 
 class Feed(NamedTuple):
@@ -43,3 +46,7 @@ class Life:
     frontier: datetime
     newest: datetime | None = None
     is_over: bool = False
+
+    def reach(self, until: datetime, now: datetime) -> None:
+        """Everything before `until` has arrived, as far as that time has come by our clock."""
+        self.frontier = max(self.frontier, min(until, now + CLOCK_MARGIN))

@@ -4,7 +4,8 @@ A life is a time in which nothing can have been missed: from the first row after
 the frontier, behind which nothing is still to come. A gap is what lies between two lives: from
 the frontier of one to the first row of the next, both included. Rows move the frontier, and so
 does whatever else the connection brings with the exchange's time (`beat`), as far as that may
-be trusted.
+be trusted: one topic may be silent while others live. So REST audits what is claimed, and is
+asked early of a symbol that is `quiet` for long (audits.py).
 
 Rows are noted on socket threads, in memory; the database is written by `persist`, which
 whoever runs capture calls. What is not written when a process dies is covered by the gap that
@@ -16,7 +17,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import NamedTuple
 from uuid import UUID
 
@@ -24,8 +25,9 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import BybitAccount
-from marketdata.capture.feeds import BEAT_MARGIN, TICK, Life
+from marketdata.capture.feeds import BEAT_MARGIN, CLOCK_MARGIN, TICK, Life
 from marketdata.capture.feeds import Feed as Feed
+from marketdata.coverage.spans import Span
 from marketdata.models import CaptureGap
 
 
@@ -55,10 +57,19 @@ class _Trial(NamedTuple):
     ends_at: datetime | None = None
 
 
+class Quiet(NamedTuple):
+    """For how many `seconds`, by what else its connection brings, a feed has had no row since its
+    last one, or since it was first listened to."""
+
+    since: datetime
+    seconds: float
+
+
 class GapBook:
     """Opens and closes the gaps of streams."""
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._now = now
         self._lock = threading.RLock()
         self._last_row_at: dict[Feed, datetime] = {}
         self._open: dict[Feed, OpenGap] = {}
@@ -66,21 +77,27 @@ class GapBook:
         self._lives: dict[Feed, Life] = {}
         self._over: list[Life] = []
         self._trials: dict[Feed, _Trial] = {}
+        self._listened_since: dict[Feed, datetime] = {}
         self.opened = 0
 
     def resume(self, feeds: Iterable[Feed]) -> None:
-        """Take over the gaps of `feeds` that a capture which died has left without an end."""
-        wanted = set(feeds)
+        """Take over the gaps of `feeds` that a capture which died has left without an end.
+
+        Of several of one feed the oldest covers them all, and the others go.
+        """
+        wanted, oldest, covered = set(feeds), dict[Feed, CaptureGap](), list[int]()
         unfinished = CaptureGap.objects.filter(ended_at=None, state=CaptureGap.State.OPEN)
-        for row in unfinished.order_by("-started_at"):
+        for row in unfinished.order_by("started_at", "pk"):
             feed = Feed(row.stream, row.symbol, row.account_id)
-            if feed in wanted:
+            if feed in wanted and oldest.setdefault(feed, row) is not row:
+                covered.append(row.pk)
+        CaptureGap.objects.filter(pk__in=covered).delete()
+        with self._lock:
+            for feed, row in oldest.items():
                 outages = int(row.evidence.get("outages", 1))
-                with self._lock:
-                    # The oldest of several covers them all; it is the last one read.
-                    self._open[feed] = OpenGap(
-                        feed, row.started_at, row.reason, outages, pk=row.pk, changed=False
-                    )
+                self._open[feed] = OpenGap(
+                    feed, row.started_at, row.reason, outages, pk=row.pk, changed=False
+                )
 
     def note_rows(self, feed: Feed, first_at: datetime, last_at: datetime) -> None:
         """Rows of `feed` arrived: they end its gap, and the next one would begin after them."""
@@ -103,9 +120,10 @@ class GapBook:
                 began = (gap.ended_at if gap is not None else None) or first_at + feed.lateness
                 # The gap has its last millisecond; without one nobody has the first.
                 frontier = first_at - feed.lateness if gap is None else began + TICK
+                frontier = min(frontier, self._now() + CLOCK_MARGIN)
                 life = self._lives[feed] = Life(feed, began + TICK, frontier)
             life.newest = max(last_at, life.newest or last_at)
-            life.frontier = max(life.frontier, life.newest - feed.lateness)
+            life.reach(last_at - feed.lateness, self._now())
 
     def beat(self, feeds: Iterable[Feed], at: datetime, connection: datetime) -> None:
         """A connection that is subscribed to `feeds` has brought something of the exchange's
@@ -118,7 +136,7 @@ class GapBook:
             for feed in feeds:
                 life = self._lives.get(feed)
                 if life is not None:
-                    life.frontier = max(life.frontier, at - BEAT_MARGIN)
+                    life.reach(at - BEAT_MARGIN, self._now())
                     continue
                 trial = self._trials.get(feed)
                 if trial is None or trial.connection != connection:
@@ -135,7 +153,8 @@ class GapBook:
                 return
             gap.started_at = min(gap.started_at, starts_at)
             self._end(gap, starts_at)
-        self._lives[feed] = Life(feed, starts_at + TICK, frontier)
+        sure = min(frontier, self._now() + CLOCK_MARGIN)
+        self._lives[feed] = Life(feed, starts_at + TICK, sure)
 
     def open(self, feeds: Iterable[Feed], reason: str, since: datetime) -> None:
         """Open a gap for each of `feeds`, from its frontier, or `since` where it had no row.
@@ -153,17 +172,19 @@ class GapBook:
                 if (life := self._end_life(feed)) is not None:
                     self._begin(feed, life.frontier, reason)
                 elif (last := self._last_row_at.get(feed)) is not None:
-                    self._begin(feed, last - feed.lateness, reason)
+                    sure = min(last, self._now() + CLOCK_MARGIN)
+                    self._begin(feed, sure - feed.lateness, reason)
                 else:
                     self._begin(feed, since, reason).is_guess = True
 
     def open_from(self, feed: Feed, reason: str, start: datetime) -> None:
         """Open a gap at `start`, before which everything is accounted for; one that was taken
-        over goes on."""
+        over goes on. A life that was believed to reach further ends there."""
         with self._lock:
             gap = self._open.get(feed)
             if gap is None:
-                self._end_life(feed)
+                if (life := self._end_life(feed)) is not None:
+                    life.frontier = min(life.frontier, start)
                 self._begin(feed, start, reason)
             else:
                 gap.outages += 1
@@ -213,6 +234,25 @@ class GapBook:
         """A copy of every life: those that ended and are not forgotten, then those that go on."""
         with self._lock:
             return [replace(life) for life in (*self._over, *self._lives.values())]
+
+    def claimed(self, feed: Feed) -> list[Span]:
+        """What of a feed has come, unless a topic was silent; it need not be stored yet."""
+        with self._lock:
+            lives = [life for life in self._over if life.feed == feed]
+            lives += [self._lives[feed]] if feed in self._lives else []
+            spans = [Span(life.started_at, life.frontier - TICK) for life in lives]
+            return [span for span in spans if span.start <= span.end]
+
+    def quiet(self, feed: Feed) -> Quiet | None:
+        """How long nothing of a feed has come while others on its connection live; None when
+        nothing is known of it."""
+        with self._lock:
+            life = self._lives.get(feed)
+            if life is None:
+                return None
+            began = self._listened_since.setdefault(feed, life.started_at)
+            since = self._last_row_at.get(feed, began)
+            return Quiet(since, (life.frontier - since).total_seconds())
 
     def feeds(self) -> set[Feed]:
         """Every feed that has a life or a gap."""

@@ -22,7 +22,14 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
-from django.db import IntegrityError, models, transaction
+from django.db import (
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+    connection,
+    models,
+    transaction,
+)
 from django.db.models.functions import Now
 
 from marketdata.exits import Unavailable
@@ -80,15 +87,20 @@ class Lease:
         logger.info("this capture holds the lease, epoch %d", self.epoch)
 
     def wait(self, stop: threading.Event) -> bool:
-        """Take the lease as soon as it is free; False when told to stop before."""
-        said = False
+        """Take the lease as soon as it is free; False when told to stop before.
+
+        Standing by goes on while the database is away: its holder may come back without it.
+        """
+        said: type[Exception] | None = None
         while not stop.is_set():
             try:
                 self.acquire()
-            except LeaseHeld as error:
-                if not said:
+            except (LeaseHeld, OperationalError, InterfaceError) as error:
+                if not isinstance(error, LeaseHeld):
+                    connection.close()
+                if type(error) is not said:
                     logger.warning("standing by: %s", error)
-                said = True
+                said = type(error)
             else:
                 return True
             stop.wait(WAIT_SECONDS)

@@ -26,7 +26,8 @@ class Link:
     """One symbol, or one account with its `context`, and what is to be asked for it.
 
     `refusal` is why the exchange will not answer this key before its next connection, `trouble`
-    why it could not be asked the last time.
+    why it could not be asked the last time. `probed_after` is the last row of a quiet topic that
+    was asked after.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Link:
     was_tried: bool = False
     audited_until: datetime | None = None
     audit_at: float = 0.0
+    probed_after: datetime | None = None
     _wanted: set[Stream] = field(default_factory=set)
     _is_new: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)

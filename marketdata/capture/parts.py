@@ -73,15 +73,19 @@ class Part:
     def _go_on(self, feeds: Mapping[Feed, Callable[[], datetime | None]]) -> None:
         """Open the gaps since the last run: from where what is known of a feed ends, or where
         nothing ever vouched for it, from its last row, which the value tells."""
-        self.books.gaps.resume(feeds)
+        self.books.take_over(feeds)
         known = frontiers(feeds)
+        new = []
         for feed, last_row_at in feeds.items():
             at = known.get(feed)
             start = at.start if at else last_row_at()
             if start is not None:
                 self.books.gaps.open_from(feed, NOT_RUNNING, start)
+            else:
+                new.append(feed)
             for hole in at.holes if at else ():
                 self.books.gaps.cut(feed, DIED_BEFORE, hole.start, hole.end)
+        self.books.begin(new)
 
     def beat(self) -> None:
         """Let quiet streams know how far their connections have come."""
@@ -321,6 +325,7 @@ class PrivatePart(Part):
         # What lived until now lives no longer: another connection will know nothing of between.
         self.books.gaps.open(collector.feeds, LEFT, now)
         self.books.gaps.end(now, collector.feeds)
+        self.books.leave(collector.feeds)
         with self.books.fenced():
             runs.close_observing_run(account_id)
         logger.info("account %s: no longer captured as it was", context.name)

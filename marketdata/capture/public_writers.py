@@ -24,6 +24,13 @@ class TradeWriter(Writer[TradeRecord]):
     key_fields = ("symbol", "exchange_ts", "trade_id")
     figure_fields = ("side", "price", "size", "is_block_trade", "is_rpi", "sequence")
 
+    def _agrees(self, row: TradeRecord, stored: dict[str, Any] | None) -> bool:
+        if stored is not None and None in (row.sequence, stored["sequence"]):
+            # An archive has no sequence, and its flags may say no for want of a column.
+            flags = {name: stored[name] for name in ("is_block_trade", "is_rpi")}
+            row = row._replace(**flags)
+        return super()._agrees(row, stored)
+
 
 class TickerWriter(Writer[TickerRecord]):
     """Tickers: the last state of each interval of exchange time; 0 ms keeps every state."""

@@ -3,11 +3,11 @@
 An account is repaired each time its connection is subscribed, however short it was away; symbols
 when they were away for long. Because the stream was subscribed before REST is asked, everything
 up to the moment of asking is in the answer or on the stream: the gaps end at that moment, also of
-a quiet account, whose next row may come in days. They end a little later, in fact, as REST may
-lag behind the streams: it is asked at once, and once more when that time has passed, which is
-when the gaps are judged. A sweep takes what is left: short gaps of
+a quiet account, whose next row may come in days. They end a little later, in fact, as the
+exchange's clocks may differ; and as REST may lag behind the streams, it is asked at once, and once
+more when that time has passed, which is when the gaps are judged. A sweep takes what is left: short gaps of
 symbols, and every gap that could not be filled, with growing delays. Audits look whether a
-stream that was never interrupted brought all that REST shows.
+stream that was never interrupted brought all that REST shows (audits.py).
 
 Some threads of their own do this, so that one account's trouble does not delay the others.
 """
@@ -15,7 +15,6 @@ Some threads of their own do this, so that one account's trouble does not delay 
 from __future__ import annotations
 
 import logging
-import random
 import threading
 import time
 from collections.abc import Callable
@@ -25,6 +24,7 @@ from django.db import DatabaseError, InterfaceError, connection
 from django.utils import timezone
 
 from marketdata.bybit.errors import AuthenticationFailed, BybitError, RateLimited
+from marketdata.capture.audits import Audits
 from marketdata.capture.books import Books
 from marketdata.capture.config import CaptureConfig
 from marketdata.capture.gaps import Feed
@@ -37,7 +37,7 @@ from marketdata.capture.tally import StreamKey
 from marketdata.capture.tasks import TaskQueue
 from marketdata.capture.writers import DatabaseUnavailable
 from marketdata.coverage.findings import Finding
-from marketdata.coverage.gap_rows import Span, give_up_gaps, is_due, note_attempt, open_gaps
+from marketdata.coverage.gap_rows import give_up_gaps, is_due, note_attempt, open_gaps
 from marketdata.coverage.reconciler import GapReconciler
 from marketdata.coverage.reconciler_base import Unwanted
 from marketdata.models import CaptureGap, Stream
@@ -51,7 +51,9 @@ PATIENCE_SECONDS, DATABASE_PAUSE_SECONDS = 5.0, 2.0
 # A stop does not wait for the exchange's answer: what was not judged stays open.
 STOP_SECONDS = 5.0
 NO_HISTORY = "ticker states cannot be asked for again"
-SWEEP = "(sweep)"
+SWEEP, WATCH = "(sweep)", "(watch)"
+# How often it is looked whose audit is due.
+WATCH_SECONDS = 1.0
 
 
 class Repairs:
@@ -60,7 +62,9 @@ class Repairs:
     def __init__(self, config: CaptureConfig, books: Books) -> None:
         self.report = RepairReport()
         self._config, self._books = config, books
+        self._margin = timedelta(seconds=config.repair_margin)
         self._settle = timedelta(seconds=config.repair_settle)
+        self._audits = Audits(config, books)
         self._links: dict[Key, Link] = {}
         self._lock = threading.Lock()
         self._stopping = threading.Event()
@@ -76,6 +80,7 @@ class Repairs:
     def start(self) -> None:
         """Begin, with a sweep of what earlier captures have left."""
         self._queue.put(SWEEP)
+        self._queue.put(WATCH)
         for thread in self._threads:
             thread.start()
 
@@ -98,8 +103,7 @@ class Repairs:
 
     def add(self, link: Link) -> None:
         """Repair what `link` names, from its first subscription on."""
-        # Jitter, so that not all are audited at once.
-        link.audit_at = time.monotonic() + self._config.audit_interval * random.uniform(0.5, 1)  # noqa: S311
+        self._audits.take_up(link)
         with self._lock:
             self._links[link.key] = link
 
@@ -142,6 +146,10 @@ class Repairs:
             if key == SWEEP:
                 self._sweep()
                 self._queue.put(SWEEP, self._config.sweep_interval)
+            elif key == WATCH:
+                for due in filter(self._audits.is_due, self._all_links()):
+                    self._queue.put(due.key)
+                self._queue.put(WATCH, WATCH_SECONDS)
             elif (link := self._links.get(key)) is not None:
                 self._serve(link)
         except (DatabaseError, InterfaceError, DatabaseUnavailable) as error:
@@ -162,7 +170,7 @@ class Repairs:
         try:
             if link.has_wishes and not link.refusal:
                 self._repair(link)
-            if self._is_audit_due(link):
+            if self._audits.is_due(link):
                 self._audit(link)
         except BybitError as error:
             # What was not asked is still wanted, and the next sweep sees to it.
@@ -185,7 +193,7 @@ class Repairs:
             reconciler = self._reconciler(link)
             now = reconciler.exchange_time(link.context)
             link.trouble = ""
-            until = now + self._settle
+            until = now + self._margin
             self._books.gaps.hand_over(until, ending, lambda: link.supervisor.lives_on(life))
             self._books.persist()
             if link.audited_until is None:
@@ -245,9 +253,11 @@ class Repairs:
         return [feed for feed in fed if feed in began and (not least or began[feed] <= latest)]
 
     def _noted(self, link: Link, stream: Stream, findings: list[Finding]) -> Exception | None:
-        """Count what was found; the first error, if there was any."""
+        """Count what was found, and take back what was not true; the first error, if any."""
         for finding in findings:
             self.report.add(StreamKey(stream, link.account_id), finding)
+            if finding.unseen:
+                self._books.voucher.revoke(link.feed(stream), finding.unseen)
         return next((finding.error for finding in findings if finding.error), None)
 
     def _refuse(self, link: Link, others: set[Stream], reason: str) -> None:
@@ -264,14 +274,14 @@ class Repairs:
             self._config.endpoints,
             patience=PATIENCE_SECONDS,
             lag=self._config.repair_settle,
-            settle=lambda stream: link.writers[stream].flush(),
+            settle=lambda stream: self._audits.settle(link, stream),
             is_wanted=lambda: not self._stopping.is_set() and self._links.get(link.key) is link,
         )
 
     # --- what is due by time -----------------------------------------------------------------
 
     def _sweep(self) -> None:
-        """Want what is due again, what lasts though its connection is there, and audits."""
+        """Want what is due again, and what lasts though its connection is there."""
         self._books.persist()
         give_up_gaps(NO_HISTORY, stream=Stream.TICKERS)
         now, delay = timezone.now(), self._config.repair_delay
@@ -290,35 +300,16 @@ class Repairs:
                     if (feed := link.feed(stream)) in due or (feed in lasting and feed in fed)
                 }
             )
-            if (link.has_wishes and not link.refusal) or self._is_audit_due(link):
+            if link.has_wishes and not link.refusal:
                 self._queue.put(link.key)
 
-    def _is_audit_due(self, link: Link) -> bool:
-        is_up = link.supervisor.connected.is_set() and not link.refusal
-        return is_up and time.monotonic() >= link.audit_at
-
     def _audit(self, link: Link) -> None:
-        """Ask for the time since the last audit, except for rows that may be on their way."""
-        link.audit_at = time.monotonic() + self._config.audit_interval
-        reconciler = self._reconciler(link)
-        stream = link.streams[0]
-        key = StreamKey(stream, link.account_id)
-        until = reconciler.exchange_time(link.context) - timedelta(seconds=self._config.audit_lag)
-        since, link.audited_until = link.audited_until, link.audited_until or until
-        spooled = self._books.tally.snapshot().get(key, {}).get("spooled", 0)
-        if since is None or since >= until or spooled:
+        finding = self._audits.ask(link, self._reconciler(link))
+        if finding is None:
             return
-        self._books.persist()
-        asked = Span(since, until)
-        if link.context is not None:
-            finding = reconciler.audit_executions(link.context, asked)
-        else:
-            finding = reconciler.audit_trades(link.symbol, asked)
-        error = self._noted(link, stream, [finding])
+        error = self._noted(link, link.streams[0], [finding])
         if isinstance(error, AuthenticationFailed):
             self._refuse(link, set(), str(error))
-        elif error is None:
-            link.audited_until = until
 
 
 def _gaps(

@@ -272,6 +272,8 @@ class CaptureService:
             self.books.vouch(self._writers, closing=closing)
             self.books.persist()
             if closing:
+                if not self.spooling.spool.rows:
+                    self.books.end()
                 self.lease.release()
         except AnyDatabaseError as error:
             connection.close()

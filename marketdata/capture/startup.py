@@ -14,7 +14,7 @@ from marketdata.bybit.environments import Endpoints, Environment
 from marketdata.bybit.errors import BybitError
 from marketdata.bybit.records import InstrumentRecord
 from marketdata.bybit.rest_client import BybitRestClient
-from marketdata.exits import ConfigurationError, Unavailable
+from marketdata.exits import ConfigurationError, Unavailable, first_line
 from marketdata.models import EnvironmentStamp, Instrument
 
 logger = logging.getLogger(__name__)
@@ -35,8 +35,7 @@ def check_database_answers() -> None:
     try:
         connection.ensure_connection()
     except DatabaseError as error:
-        first_line = (str(error).splitlines() or ["no reason given"])[0]
-        raise Unavailable(f"The database cannot be reached: {first_line}") from None
+        raise Unavailable(f"The database cannot be reached: {first_line(error)}") from None
 
 
 def check_database() -> None:

@@ -61,6 +61,8 @@ class Supervisor:
         self._first_delay, self._longest_delay = first_delay, longest_delay
         self._refused_delay = refused_delay
         self._stopping = threading.Event()
+        # Why the connection is to be made anew, though it lives.
+        self._unsound = ""
         self._thread = threading.Thread(target=self._run, name=f"{name}-supervisor", daemon=True)
         self.connected = threading.Event()
         # Whether a first attempt has succeeded or failed, and how many succeeded.
@@ -91,6 +93,11 @@ class Supervisor:
     def lives_on(self, life: int) -> bool:
         """Whether the connection of this number is there, and no loss of it was noticed."""
         return self.connected.is_set() and self.lives == life
+
+    def renew(self, life: int, reason: str) -> None:
+        """Have the connection of this number made anew: it lives, and does not bring everything."""
+        if self.lives_on(life):
+            self._unsound = reason
 
     def given_feeds(self) -> list[Feed]:
         """What the exchange lets the connection have."""
@@ -147,6 +154,7 @@ class Supervisor:
             feeds = [feed for topic, feed in self._feeds.items() if topic in refused]
             self._gaps.open(feeds, f"refused: {self.partial_refusal}", began)
         self.lives += 1
+        self._unsound = ""
         self.connected.set()
         self.was_tried.set()
         self._on_connected(self)
@@ -166,6 +174,8 @@ class Supervisor:
         while not self._stopping.wait(POLL_SECONDS):
             if not self.client.is_connected():
                 return "the connection was lost"
+            if self._unsound:
+                return self._unsound
             if self.client.silent_seconds() > SILENCE_SECONDS:
                 return f"nothing arrived for {SILENCE_SECONDS:.0f} s"
         return ""

@@ -7,6 +7,8 @@ lane are settled, none of them on disk only, everything up to there is stored. R
 
 A row in quarantine is not stored, and its time may not even be known. From the last span before
 it was noticed up to the first row after, its feed is cut: that is a gap with a reason.
+
+What an audit finds missing, and REST does not show any more, is taken back.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from marketdata.capture.gaps import GapBook
 from marketdata.capture.quarantine import Quarantine
 from marketdata.capture.tally import UNKNOWN, StreamKey, Tally
 from marketdata.capture.writers import Writer
-from marketdata.coverage.ledger import Grown, Source, grow, vouch_all
+from marketdata.coverage.ledger import Grown, Source, grow, vouch_all, withdraw
 from marketdata.coverage.spans import Span
 
 EVERY_SECONDS = 2.0
@@ -85,6 +87,7 @@ class Voucher:
         self._reached: dict[Feed, datetime] = {}
         self._due: dict[Feed, list[Span]] = {}
         self._told: dict[Feed, _Told] = {}
+        self._revoked: list[tuple[Feed, Span]] = []
         self._looked_at = float("-inf")
 
     # --- what has come true ------------------------------------------------------------------
@@ -117,6 +120,12 @@ class Voucher:
         self._gaps.cut(feed, reason, first, last)
         with self._tally.lock:
             self._excluded.setdefault(feed, []).append(Span(first, last))
+
+    def revoke(self, feed: Feed, span: Span) -> None:
+        """Vouch for nothing of `span`, which a gap declares, nor have done so: from any thread."""
+        with self._tally.lock:
+            self._excluded.setdefault(feed, []).append(span)
+            self._revoked.append((feed, span))
 
     def _mark(self, key: StreamKey, position: int, lives: list[Life], writer: Writer[Any]) -> None:
         claims = []
@@ -217,7 +226,11 @@ class Voucher:
 
     def has_changes(self) -> bool:
         """Whether `write` would write anything."""
-        return bool(self._due)
+        return bool(self._due or self._revoked)
+
+    def due(self) -> set[Feed]:
+        """The feeds of which `write` would write anything."""
+        return set(self._due)
 
     def write(self) -> Callable[[], None]:
         """Write what came true, in a transaction of the caller's; what is returned is to be
@@ -237,6 +250,11 @@ class Voucher:
             if feed not in self._told or self._told[feed].row.pk not in growing
         }
         stored = vouch_all(fresh, Source.LIVE) if fresh else {}
+        with self._tally.lock:
+            revoked = list(self._revoked)
+        # After what is due, which may have been claimed before.
+        for feed, span in revoked:
+            withdraw(feed, span)
 
         def confirm() -> None:
             for feed, spans in due.items():
@@ -245,6 +263,10 @@ class Voucher:
                 elif feed in fresh:
                     self._told.pop(feed, None)
             self._due.clear()
+            for feed, _ in revoked:
+                self._told.pop(feed, None)
+            with self._tally.lock:
+                del self._revoked[: len(revoked)]
 
         return confirm
 

@@ -20,14 +20,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 from uuid import UUID
 
 from django.core.exceptions import ObjectDoesNotExist, ValidationError
-from django.db import (
-    DataError,
-    IntegrityError,
-    InterfaceError,
-    OperationalError,
-    connection,
-    models,
-)
+from django.db import DataError, IntegrityError, connection, models
 from django.db import Error as AnyDatabaseError
 
 from marketdata.bybit.records import Reject
@@ -36,14 +29,13 @@ from marketdata.capture.overflow import RETRY_SECONDS, Overflow
 from marketdata.capture.patience import LOCK_SECONDS, be_impatient
 from marketdata.capture.quarantine import Quarantine
 from marketdata.capture.tally import StreamKey, Tally
+from marketdata.exits import first_line, is_away
 from marketdata.models import Stream
 
 logger = logging.getLogger(__name__)
 
 Record = TypeVar("Record", bound=tuple[Any, ...])
 
-# The database is away or busy: the same batch may pass later.
-TRANSIENT = (OperationalError, InterfaceError)
 # The batch holds a row that will never pass.
 PERMANENT = (
     DataError, IntegrityError, ObjectDoesNotExist, ValidationError, InvalidOperation, UnicodeError,
@@ -287,7 +279,7 @@ class Writer(Generic[Record]):
         except AnyDatabaseError as error:
             connection.close()
             self._tell_of_refusal(error)
-            self._overflow.postpone(group, _first_line(error))
+            self._overflow.postpone(group, first_line(error)[:150])
             return False
         self._refusal = None
         with self._tally.lock:
@@ -351,7 +343,7 @@ class Writer(Generic[Record]):
                 if away_since is None:
                     away_since = time.monotonic()
                     logger.warning(
-                        "%s writer waits for the database: %s", self.stream, _first_line(error)
+                        "%s writer waits for the database: %s", self.stream, first_line(error)[:150]
                     )
                 out_of_time = time.monotonic() + pause > self._give_up_at
                 if self._spooled(key, batch, away_since, out_of_time=out_of_time):
@@ -394,7 +386,7 @@ class Writer(Generic[Record]):
             return self._insert(key, batch)
         except PERMANENT as error:
             if len(batch) == 1:
-                reason = f"the database refused it: {_first_line(error)}"
+                reason = f"the database refused it: {first_line(error)[:150]}"
                 return Outcome(rejects=[self._reject(batch[0], reason)])
         middle = len(batch) // 2
         first = self._store_or_split(key, batch[:middle])
@@ -449,18 +441,12 @@ class Writer(Generic[Record]):
         return Reject(self.topic, reason, repr(row))
 
 
-def _first_line(error: BaseException) -> str:
-    # PostgreSQL's further lines repeat the whole row.
-    return (str(error).splitlines() or [type(error).__name__])[0][:150]
-
-
 def tell_of_refusal(who: str, error: AnyDatabaseError) -> None:
     """Say it loudly when a database that is there refuses what `who` brings.
 
-    It is waited out like an absence, and may be one: a failover leaves a server that only reads.
-    But it may be a fault of this program as well, and then it must show.
+    It is waited out like an absence, but it may be a fault of this program, and then it must show.
     """
-    if not isinstance(error, TRANSIENT):
+    if not is_away(error):
         logger.error("ALARM: the database refuses what %s brings", who, exc_info=error)
 
 

@@ -17,6 +17,7 @@ from marketdata.bybit.errors import BybitError
 from marketdata.bybit.records import Parsed
 from marketdata.bybit.rest_client import BybitRestClient
 from marketdata.capture.accounts import AccountContext
+from marketdata.capture.feeds import Feed
 from marketdata.capture.private_writers import (
     ExecutionWriter,
     OrderWriter,
@@ -65,7 +66,7 @@ class AccountReconciler(ReconcilerBase):
     def executions(self, context: AccountContext, asked: Span) -> Finding:
         """Fill the executions of an account within `asked`."""
         gaps = _gaps_within(asked, Stream.EXECUTIONS, context)
-        return self._fill_executions(context, asked, gaps, None)[0]
+        return self._fill_executions(context, asked, gaps, None)
 
     def orders(self, context: AccountContext, asked: Span) -> Finding:
         """Fetch the last state of each order of an account within `asked`, open ones included."""
@@ -87,7 +88,7 @@ class AccountReconciler(ReconcilerBase):
         asked = Span(around.start - OVERLAP, max(around.end, now) + AHEAD)
         if stream == Stream.EXECUTIONS:
             if not gaps:
-                return [self._fill_executions(context, asked, [], now)[0]]
+                return [self._fill_executions(context, asked, [], now)]
             return [self._repair_executions(context, gap, now) for gap in gaps]
         if stream == Stream.ORDERS:
             return [self._fill_orders(context, asked, gaps, now)]
@@ -97,16 +98,14 @@ class AccountReconciler(ReconcilerBase):
 
     def audit_executions(self, context: AccountContext, asked: Span) -> Finding:
         """Look whether the stream brought what REST shows of `asked`."""
-        finding, fresh = self._fill_executions(context, asked, [], asked.end)
-        declare_unheard(finding, fresh, account_id=context.account_id)
-        return finding
+        return self._fill_executions(context, asked, [], asked.end)
 
     def _repair_executions(
         self, context: AccountContext, gap: CaptureGap, now: datetime
     ) -> Finding:
         start = min(gap.started_at, known_until(context, gap)) - OVERLAP
         asked = Span(start, (gap.ended_at or gap.started_at) + AHEAD)
-        return self._fill_executions(context, asked, [gap], now)[0]
+        return self._fill_executions(context, asked, [gap], now)
 
     # --- the four streams --------------------------------------------------------------------
 
@@ -116,14 +115,16 @@ class AccountReconciler(ReconcilerBase):
         asked: Span,
         gaps: Sequence[CaptureGap],
         now: datetime | None,
-    ) -> tuple[Finding, list[Any]]:
+    ) -> Finding:
         finding = Finding(Stream.EXECUTIONS, context.name, asked)
 
         def pages(client: BybitRestClient) -> Iterable[Parsed[Any]]:
             return client.executions_pages(start=asked.start, end=asked.end)
 
         now, fresh = self._ask(context, finding, self._executions, pages, now)
-        return self._judged(finding, gaps, fresh, CaptureGap.State.FILLED, now), fresh
+        feed = Feed(finding.stream, account_id=context.account_id)
+        declare_unheard(finding, feed, fresh, self._heard)
+        return self._judged(finding, gaps, fresh, CaptureGap.State.FILLED, now)
 
     def _fill_orders(
         self,
@@ -185,12 +186,13 @@ class AccountReconciler(ReconcilerBase):
         """
         key, write = writer.key(context.account_id), partial(writer.write_for, context)
         fresh: list[Any] = []
+        self._heard: Sequence[Span] = ()
         try:
             with closing(self._client(context)) as client:
                 now = now or client.get_server_time()
                 for parsed in pages(client):
                     if not finding.found:
-                        self._settle(finding.stream)
+                        self._heard = self._settle(finding.stream)
                     finding.found += len(parsed.records) + len(parsed.rejects)
                     fresh += self._store(finding, key, writer, write, parsed)
         except (BybitError, ValueError) as error:

@@ -131,7 +131,7 @@ class ArchiveImporter:
         """
         began = datetime.now(UTC)
         report = ImportReport(archive, claimed_span(archive, began))
-        matcher = Matcher(archive)
+        matcher = Matcher(archive, began)
         self._covered = covered_of(archive)
         self._declared: CaptureGap | None = None
         reader = ArchiveReader(archive.path, began, exact_digits(), moved)
@@ -235,7 +235,7 @@ def _unreadable(archive: Archive, row: BadRow) -> Reject:
 
 def _conflict(archive: Archive, batch: Batch, position: int, stored: Stored) -> Reject:
     record = batch.records[position]
-    theirs, ours = (record.side, record.price, record.size), stored[2:]
+    theirs, ours = (record.side, record.price, record.size), stored[2:5]
     names = [
         name
         for name, left, right in zip(("side", "price", "size"), theirs, ours, strict=True)

@@ -51,13 +51,17 @@ class Seen:
 
 
 class Stored(NamedTuple):
-    """What is compared of a stored trade; one of the file that is about to be has no key."""
+    """What is compared of a stored trade; one of the file that is about to be has no key.
+
+    It `is_own` when this import has stored it.
+    """
 
     pk: int | None
     exchange_ts: datetime
     side: str
     price: Decimal
     size: Decimal
+    is_own: bool = True
 
 
 class Verdict(NamedTuple):
@@ -70,13 +74,16 @@ class Verdict(NamedTuple):
 
 
 class Matcher:
-    """Holds the trades of one archive against the stored ones, batch by batch."""
+    """Holds the trades of one archive against the stored ones, batch by batch.
 
-    def __init__(self, archive: Archive) -> None:
-        self._archive = archive
+    Rows that were received when the import `began` are its own.
+    """
+
+    def __init__(self, archive: Archive, began: datetime) -> None:
+        self._archive, self._began = archive, began
         trades = PublicTrade.objects.filter(symbol=archive.symbol)
         newest = PublicTrade.objects.order_by("-pk").values_list("pk", flat=True).first()
-        # What was stored before; later rows are the file's own.
+        # What was stored before; later rows are the file's own, or another writer's.
         self._before = newest or 0
         around = Span(archive.day - ROUNDING, archive.day + DAY + ROUNDING)
         self._there = trades.filter(
@@ -85,6 +92,7 @@ class Matcher:
         # Counted where it is asked for alone: it reads the whole day.
         self._stored_before = self._there.count() if archive.whole_seconds else 0
         self._around, self._trades, self._seen = around, trades, Seen()
+        self._met_before = 0
 
     def match(self, records: Sequence[TradeRecord]) -> Verdict:
         """Tell what is new of `records` from what is stored, or came before in the file."""
@@ -125,16 +133,17 @@ class Matcher:
     ) -> None:
         """Look for the rest in the whole day, as long as there is something to be found."""
         rest = {record.trade_id for record in records} - stored.keys()
-        if rest and self._seen.count < self._stored_before:
+        if rest and self._met_before < self._stored_before:
             stored.update(self._stored(self._around, rest))
 
     def _stored(self, span: Span, trade_ids: Collection[str]) -> dict[str, list[Stored]]:
         rows = self._trades.filter(
             exchange_ts__range=(span.start, span.end), trade_id__in=trade_ids
-        ).values_list("trade_id", "pk", "exchange_ts", "side", "price", "size")
+        ).values_list("trade_id", "local_ts", "pk", "exchange_ts", "side", "price", "size")
         stored: dict[str, list[Stored]] = {}
-        for trade_id, *columns in rows:
-            stored.setdefault(trade_id, []).append(Stored(*columns))
+        for trade_id, local_ts, *columns in rows:
+            trade = Stored(*columns)._replace(is_own=local_ts == self._began)
+            stored.setdefault(trade_id, []).append(trade)
         return stored
 
     def _judge(
@@ -145,7 +154,7 @@ class Matcher:
             return
         figures = (record.side, record.price, record.size)
         # Not `any`: every one of them is in the file.
-        is_first = [self._is_first(trade.pk) for trade in same]
+        is_first = [self._is_first(trade) for trade in same]
         if not any((trade.side, trade.price, trade.size) == figures for trade in same):
             verdict.conflicts.append((position, same[0]))
         elif any(is_first):
@@ -153,6 +162,9 @@ class Matcher:
         else:
             verdict.repeated.append(position)
 
-    def _is_first(self, pk: int | None) -> bool:
-        """Whether the file names this trade, stored before, for the first time."""
-        return pk is not None and pk <= self._before and self._seen.add(pk)
+    def _is_first(self, trade: Stored) -> bool:
+        """Whether the file names this trade, which others have stored, for the first time."""
+        if trade.pk is None or trade.is_own or not self._seen.add(trade.pk):
+            return False
+        self._met_before += trade.pk <= self._before
+        return True

@@ -1,10 +1,12 @@
-"""What a reconciliation found, as a table."""
+"""What a reconciliation found, as a table or as one line of JSON."""
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TextIO
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.table import Table
@@ -35,6 +37,38 @@ def findings_table(out: TextIO, findings: Sequence[Finding]) -> None:
         console.print(f"{new:,} rows were new; {open_ones} of {len(findings)} are incomplete.")
     else:
         console.print(f"{new:,} rows were new; nothing is missing.")
+
+
+def findings_json(findings: Sequence[Finding], *, exit_code: int) -> str:
+    """All of it in one line; times are ISO 8601 in UTC."""
+    return json.dumps(
+        {
+            "findings": [_as_json(finding) for finding in findings],
+            "rows_added": sum(finding.new for finding in findings),
+            "exit_code": int(exit_code),
+        }
+    )
+
+
+def _as_json(finding: Finding) -> dict[str, Any]:
+    state = "failed" if finding.error else "incomplete" if finding.missing else "complete"
+    return {
+        "stream": finding.stream,
+        "subject": finding.subject,
+        "asked": _span_json(finding.asked),
+        "gaps_asked": len(finding.gaps),
+        "gaps": Counter(finding.gaps.values()),
+        "rows_found": finding.found,
+        "rows_added": finding.new,
+        "rows_refused": finding.refused,
+        "state": state,
+        "missing": _span_json(finding.missing) if finding.missing else None,
+        "note": finding.note,
+    }
+
+
+def _span_json(span: Span) -> dict[str, str]:
+    return {"from": span.start.isoformat(), "to": span.end.isoformat()}
 
 
 def _span(span: Span) -> str:

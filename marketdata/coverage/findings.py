@@ -13,8 +13,10 @@ from marketdata.models import CaptureGap, Stream
 class Finding:
     """What was asked of one stream of one symbol or account, and what came of it, in rows.
 
-    `missing` is what may still be missing of what was asked, `gaps` what became of the gap rows,
-    `not_streamed` how many rows an audit found that no gap had announced.
+    `shown` is how far an answer of trades reaches, `missing` what may still be missing, `gaps`
+    what became of the gap rows, `not_streamed` how many rows were missing in what was held
+    complete: `unheard` is from the first of them to the last, `unseen` what was claimed before
+    them and is out of reach.
     """
 
     stream: Stream
@@ -25,6 +27,9 @@ class Finding:
     updated: int = 0
     refused: int = 0
     not_streamed: int = 0
+    unheard: Span | None = None
+    unseen: Span | None = None
+    shown: Span | None = None
     missing: Span | None = None
     note: str = ""
     error: Exception | None = None

@@ -22,6 +22,14 @@ class Frontier(NamedTuple):
     holes: list[Span]
 
 
+def vouched_until(feed: Feed) -> datetime | None:
+    """The last instant that live capture has vouched for; None when it never did."""
+    live = rows_of_feeds(CoverageInterval, [feed], source=Source.LIVE)
+    live = live.filter(symbol=feed.symbol)
+    last: datetime | None = live.aggregate(last=models.Max("ended_at"))["last"]
+    return last
+
+
 def frontiers(feeds: Iterable[Feed]) -> dict[Feed, Frontier]:
     """Where what is known of each feed ends; of a feed of which nothing is known, nothing.
 

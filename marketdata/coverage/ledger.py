@@ -70,6 +70,20 @@ def vouch_all(claims: Mapping[Feed, Iterable[Span]], source: Source) -> dict[Fee
     return last
 
 
+def withdraw(feed: Feed, span: Span) -> None:
+    """Note that something of `span` was found missing: no interval speaks of it any more."""
+    with transaction.atomic():
+        _lock_writers()
+        for row in intervals_of(feed, span):
+            if row.ended_at is None:
+                continue
+            whole = Span(row.started_at, row.ended_at)
+            row.delete()
+            CoverageInterval.objects.bulk_create(
+                _model(feed, _Row(part, row.source)) for part in minus([whole], [span])
+            )
+
+
 def grow(ends: Mapping[int, datetime]) -> int:
     """Move the ends of live intervals, by primary key; how many rows there were."""
     if not ends:

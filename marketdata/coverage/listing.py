@@ -12,11 +12,15 @@ from rich.table import Table
 
 from marketdata.coverage.report import FeedReport, Hole
 from marketdata.coverage.spans import Span
-from marketdata.coverage.verify import Verification
+from marketdata.coverage.verify import Verification, is_sound
+
+NOTHING_VERIFIED = (
+    "There was nothing to verify: no whole minute of trades that is over is vouched for."
+)
 
 
 def print_coverage(
-    out: TextIO, reports: Sequence[FeedReport], verifications: Sequence[Verification]
+    out: TextIO, reports: Sequence[FeedReport], verifications: Sequence[Verification] | None
 ) -> None:
     """Each feed with its share, each hole, and each minute that differs."""
     console = Console(file=out)
@@ -29,35 +33,48 @@ def print_coverage(
     console.print(summary(reports, verifications), highlight=False, markup=False, soft_wrap=True)
 
 
-def summary(reports: Sequence[FeedReport], verifications: Sequence[Verification]) -> str:
-    """One sentence for all of it."""
+def summary(reports: Sequence[FeedReport], verifications: Sequence[Verification] | None) -> str:
+    """One sentence for all of it; `verifications` are None where nobody asked for them."""
     broken = [report for report in reports if report.holes]
     if broken:
         holes = sum(len(report.holes) for report in broken)
         words = f"{len(broken)} of {len(reports)} feeds are incomplete, {holes} holes."
     else:
         words = f"All {len(reports)} feeds are complete."
-    if verifications:
+    if verifications is not None:
         minutes = sum(each.minutes for each in verifications)
+        if not minutes:
+            return f"{words} {NOTHING_VERIFIED}"
         wrong = sum(len(each.unexplained) for each in verifications)
         words += f" {minutes:,} minutes were compared with the exchange's klines, {wrong} differ."
     return words
 
 
-def as_json(reports: Sequence[FeedReport], verifications: Sequence[Verification]) -> str:
+def is_complete(
+    reports: Sequence[FeedReport], verifications: Sequence[Verification] | None
+) -> bool:
+    """Whether nothing is missing and, where that was asked for, the exchange's klines agree."""
+    return not any(report.holes for report in reports) and (
+        verifications is None or is_sound(verifications)
+    )
+
+
+def as_json(reports: Sequence[FeedReport], verifications: Sequence[Verification] | None) -> str:
     """All of it in one line; times are ISO 8601 in UTC, volumes decimal strings."""
+    minutes = None if verifications is None else sum(each.minutes for each in verifications)
     return json.dumps(
         {
             "feeds": [_feed_json(report) for report in reports],
-            "verified": [_verification_json(each) for each in verifications],
-            "complete": not any(report.holes for report in reports)
-            and not any(each.unexplained for each in verifications),
+            "verified": [_verification_json(each) for each in verifications or ()],
+            # Without --verify null; 0 is a verification that had nothing to verify.
+            "minutes_compared": minutes,
+            "complete": is_complete(reports, verifications),
         }
     )
 
 
 def _print_tables(
-    console: Console, reports: Sequence[FeedReport], verifications: Sequence[Verification]
+    console: Console, reports: Sequence[FeedReport], verifications: Sequence[Verification] | None
 ) -> None:
     table = Table("of", "stream", "from (UTC)", "to (UTC)", "complete", "missing s", "by")
     for column in table.columns[4:6]:
@@ -80,14 +97,16 @@ def _print_tables(
     if holes.row_count:
         console.print(holes)
     minutes = Table("of", "minute (UTC)", "captured", "exchange", "difference", "note")
-    for each in verifications:
+    for each in verifications or ():
         for difference in each.differences:
             minutes.add_row(*_difference_cells(difference))
     if minutes.row_count:
         console.print(minutes)
 
 
-def _lines(reports: Sequence[FeedReport], verifications: Sequence[Verification]) -> list[str]:
+def _lines(
+    reports: Sequence[FeedReport], verifications: Sequence[Verification] | None
+) -> list[str]:
     lines = []
     for report in reports:
         lines.append(
@@ -95,7 +114,7 @@ def _lines(reports: Sequence[FeedReport], verifications: Sequence[Verification])
             f"complete, {report.missing_seconds:.3f} s missing"
         )
         lines += [f"  {_hole(hole)}" for hole in report.holes]
-    for each in verifications:
+    for each in verifications or ():
         lines.append(f"{each.symbol}: {each.minutes} minutes compared with klines")
         for difference in each.differences:
             _, minute, captured, exchange, delta, note = _difference_cells(difference)

@@ -8,14 +8,16 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from marketdata.bybit.environments import Endpoints, Environment
-from marketdata.bybit.records import Parsed
+from marketdata.bybit.records import Parsed, Reject
 from marketdata.bybit.rest_client import BybitRestClient
 from marketdata.capture.accounts import AccountContext
 from marketdata.capture.books import Books
 from marketdata.capture.startup import exact_digits
 from marketdata.capture.tally import StreamKey
-from marketdata.capture.writers import Writer
+from marketdata.capture.writers import CONFLICT, Writer
+from marketdata.coverage.archive_twins import without_twins
 from marketdata.coverage.findings import Finding
+from marketdata.coverage.spans import Span
 from marketdata.models import Stream
 
 # How long a whole reconciliation may wait for the database.
@@ -32,8 +34,8 @@ def _keep_waiting() -> bool:
     return True
 
 
-def _nothing_waits(stream: Stream) -> None:
-    pass
+def _nothing_waits(stream: Stream) -> Sequence[Span]:
+    return ()
 
 
 class ReconcilerBase:
@@ -41,8 +43,8 @@ class ReconcilerBase:
 
     `patience` is how many seconds the database may be away, `lag` for how many seconds a row may
     be missing from what the exchange answers. Where a capture runs, `settle` has it
-    store what its stream has brought so far: called when an answer is there, before it is
-    compared with the tables. `is_wanted` is asked before rows are stored, and ends the
+    store what its stream has brought so far, and tells for which spans that is everything: called
+    when an answer is there, before it is compared with the tables. `is_wanted` is asked before rows are stored, and ends the
     reconciliation with Unwanted.
     """
 
@@ -53,7 +55,7 @@ class ReconcilerBase:
         *,
         patience: float | None = None,
         lag: float | None = None,
-        settle: Callable[[Stream], None] = _nothing_waits,
+        settle: Callable[[Stream], Sequence[Span]] = _nothing_waits,
         is_wanted: Callable[[], bool] = _keep_waiting,
     ) -> None:
         self.books = Books()
@@ -92,17 +94,23 @@ class ReconcilerBase:
         """Write and flush, and count; those of the rows that were not there before."""
         if not self._is_wanted():
             raise Unwanted
-        known = stored_keys(writer, key, parsed.records)
+        rows: Sequence[Any] = parsed.records
+        conflicts: Sequence[Any] = ()
+        if key.stream == Stream.TRADES:
+            rows, conflicts = without_twins(rows)
+        known = stored_keys(writer, key, rows)
         before = self._counted(key)
         for reject in parsed.rejects:
             self.books.quarantine.add(key, reject)
-        write(parsed.records)
+        for row in conflicts:
+            self.books.quarantine.add(key, Reject(writer.topic, CONFLICT, repr(row)))
+        write(rows)
         writer.flush()
         after = self._counted(key)
         finding.stored += after["stored"] - before["stored"]
         finding.updated += after["updated"] - before["updated"]
         finding.refused += after["quarantined"] - before["quarantined"]
-        return [row for row in parsed.records if identity(writer, row) not in known]
+        return [row for row in rows if identity(writer, row) not in known]
 
     def _counted(self, key: StreamKey) -> dict[str, int]:
         nothing = {"stored": 0, "updated": 0, "quarantined": 0}

@@ -1,6 +1,7 @@
 """Public trades: the exchange shows the last 1000 of a symbol, and never more.
 
-So a longer gap is filled in part, and its rest stays open with its bounds.
+So a longer gap is filled in part, and its rest stays open with its bounds. Every answer is an
+audit of all that it shows, too: where its oldest trade was missing, those before it may be.
 Source: https://bybit-exchange.github.io/docs/v5/market/recent-trade.
 """
 
@@ -13,8 +14,9 @@ from typing import Any
 
 from marketdata.bybit.errors import BybitError
 from marketdata.bybit.records import Parsed, TradeRecord
+from marketdata.capture.feeds import Feed
 from marketdata.capture.public_writers import TradeWriter
-from marketdata.coverage.audit import declare_unheard
+from marketdata.coverage.audit import claims_on, declare_unheard
 from marketdata.coverage.findings import Finding
 from marketdata.coverage.gap_rows import (
     BEYOND_REACH,
@@ -60,18 +62,15 @@ class TradeReconciler(ReconcilerBase):
         return self._fill(symbol, asked, gaps, None, now)
 
     def audit_trades(self, symbol: str, asked: Span) -> Finding:
-        """Look whether the stream brought what REST shows of `asked`, as far as it reaches."""
+        """Look whether the stream brought what REST shows; `asked` is since the last audit."""
         finding = Finding(Stream.TRADES, symbol, asked)
         try:
-            parsed = self._recent(symbol)
+            parsed, heard = self._recent(symbol)
         except (BybitError, ValueError) as error:
             finding.fail(error)
             return finding
-        # What is younger may still come on the stream, which the next audit is to see.
-        old = [row for row in parsed.records if row.exchange_ts <= asked.end]
-        fresh = self._keep(finding, Parsed(old, parsed.rejects))
-        fresh = [row for row in fresh if row.exchange_ts >= asked.start]
-        declare_unheard(finding, fresh, symbol=symbol)
+        reach = _Reach(symbol, parsed, self._stored_times(parsed.records))
+        self._keep(finding, parsed, reach, heard)
         return self._finished(finding)
 
     def _fill(
@@ -86,7 +85,7 @@ class TradeReconciler(ReconcilerBase):
         spans = [asked.within(gap.started_at, gap.ended_at) for gap in gaps]
         try:
             until = (now or self.exchange_time()) - self._lag
-            parsed = self._recent(symbol)
+            parsed, heard = self._recent(symbol)
         except (BybitError, ValueError) as error:
             finding.missing = hull([*spans, *([tail] if tail else [])])
             finding.fail(error)
@@ -97,7 +96,7 @@ class TradeReconciler(ReconcilerBase):
         reach = _Reach(symbol, parsed, self._stored_times(parsed.records))
         missing = [reach.missing_of(span) for span in spans]
         rest = reach.missing_of(tail) if tail else None
-        fresh = self._keep(finding, parsed)
+        fresh = self._keep(finding, parsed, reach, heard)
         early: list[Span] = []
         for gap, span, left in zip(gaps, spans, missing, strict=True):
             added = times_within(fresh, span.start, span.end)
@@ -109,25 +108,54 @@ class TradeReconciler(ReconcilerBase):
             note = BEYOND_REACH if left else ""
             finding.gaps |= note_attempt(gap.pk, complete, rows_added=added, note=note)
         if rest is not None:
-            CaptureGap.objects.create(
-                stream=Stream.TRADES, symbol=symbol, started_at=rest.start, ended_at=rest.end,
-                reason=BEYOND_REACH, attempts=1, evidence={"note": BEYOND_REACH},
-            )  # fmt: skip
-        lost = [left for left in [*missing, rest] if left is not None]
+            self._declare_lost(finding, rest)
+        lost = [left for left in [*missing, rest, finding.missing] if left is not None]
         finding.missing = hull([*lost, *early])
         finding.note = BEYOND_REACH if lost else TOO_EARLY if early else ""
         return self._finished(finding)
 
-    def _recent(self, symbol: str) -> Parsed[TradeRecord]:
+    def _recent(self, symbol: str) -> tuple[Parsed[TradeRecord], Sequence[Span]]:
+        """The latest trades, and of which spans the stream has brought all that it will."""
         with closing(self._client()) as client:
             parsed = client.get_recent_trades(symbol, MOST_RECENT_TRADES)
-        self._settle(Stream.TRADES)
-        return parsed
+        return parsed, self._settle(Stream.TRADES)
 
-    def _keep(self, finding: Finding, parsed: Parsed[TradeRecord]) -> list[TradeRecord]:
-        """Store all that was shown, asked for or not; the rows that were not there before."""
+    def _keep(
+        self,
+        finding: Finding,
+        parsed: Parsed[TradeRecord],
+        reach: _Reach,
+        heard: Sequence[Span],
+    ) -> list[TradeRecord]:
+        """Store and audit all that was shown, asked for or not; the rows that were not there."""
         finding.found = len(parsed.records)
-        return self._store(finding, self._trades.key(), self._trades, self._trades.write, parsed)
+        finding.shown = hull(Span(row.exchange_ts, row.exchange_ts) for row in parsed.records)
+        before = reach.last_before()
+        fresh = self._store(finding, self._trades.key(), self._trades, self._trades.write, parsed)
+        feed = Feed(Stream.TRADES, finding.subject)
+        declare_unheard(finding, feed, fresh, heard)
+        if before is not None and finding.unheard and finding.unheard.start == before.end:
+            self._declare_unseen(finding, feed, before, heard)
+        return fresh
+
+    def _declare_unseen(
+        self, finding: Finding, feed: Feed, unseen: Span, heard: Sequence[Span]
+    ) -> None:
+        """Declare what was claimed of the time from the last trade that came to the first shown."""
+        for claim in claims_on(feed, unseen, heard):
+            if claim.start <= unseen.end <= claim.end:
+                left = unseen.within(claim.start, None)
+                finding.unseen = finding.missing = left
+                finding.note = BEYOND_REACH
+                self._declare_lost(finding, left)
+
+    def _declare_lost(self, finding: Finding, lost: Span) -> None:
+        """Declare a span that REST will never show."""
+        gap = CaptureGap.objects.create(
+            stream=Stream.TRADES, symbol=finding.subject, started_at=lost.start,
+            ended_at=lost.end, reason=BEYOND_REACH, attempts=1, evidence={"note": BEYOND_REACH},
+        )  # fmt: skip
+        finding.gaps[gap.pk] = CaptureGap.State.OPEN
 
     def _tail(self, symbol: str, asked: Span, gaps: list[CaptureGap]) -> Span | None:
         """What lies behind the newest stored row, where no gap row says so already."""
@@ -172,6 +200,15 @@ class _Reach:
         if self._oldest < span.start:
             return span if self._has_stored(span.start) else None
         return Span(span.start, min(self._oldest, span.end))
+
+    def last_before(self) -> Span | None:
+        """From the last trade stored before the answer to its oldest, which is not; None when
+        the answer is all there is, or begins with a trade that came on the stream."""
+        if self._whole or self._oldest is None or self._oldest_stored == self._oldest:
+            return None
+        earlier = PublicTrade.objects.filter(symbol=self._symbol, exchange_ts__lte=self._oldest)
+        times = earlier.order_by("-exchange_ts").values_list("exchange_ts", flat=True)
+        return Span(last, self._oldest) if (last := times.first()) is not None else None
 
     def _has_stored(self, until: datetime) -> bool:
         trades = PublicTrade.objects.filter(symbol=self._symbol)

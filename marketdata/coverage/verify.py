@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -53,6 +53,13 @@ class Verification:
     def unexplained(self) -> list[Difference]:
         """The differences that mean something is missing, or too much."""
         return [each for each in self.differences if not each.explained]
+
+
+def is_sound(verifications: Sequence[Verification]) -> bool:
+    """Whether minutes were compared, and none of them differs without a reason."""
+    return any(each.minutes for each in verifications) and not any(
+        each.unexplained for each in verifications
+    )
 
 
 def verify(client: BybitRestClient, symbol: str, covered: list[Span]) -> Verification:

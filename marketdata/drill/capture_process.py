@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -63,11 +64,14 @@ class CaptureProcess:
     def kill(self) -> None:
         """End it without a word."""
         self._process.send_signal(signal.SIGKILL)
-        self._process.communicate()
+        self._process.wait()
+        self._take_output()
 
     def pause(self) -> None:
-        """Have it do nothing at all."""
+        """Have it do nothing at all: when this returns, it has stopped."""
         self._process.send_signal(signal.SIGSTOP)
+        if self.is_alive:
+            os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def resume(self) -> None:
         """Have it go on."""
@@ -79,9 +83,12 @@ class CaptureProcess:
             self._process.wait(seconds)
         except subprocess.TimeoutExpired:
             return None
+        self._take_output()
+        return self._process.returncode
+
+    def _take_output(self) -> None:
         if self._process.stdout is not None and not self._process.stdout.closed:
             self._out, _ = self._process.communicate()
-        return self._process.returncode
 
     def report(self) -> dict[str, Any]:
         """What it said at its end; empty when it said nothing."""

@@ -230,8 +230,8 @@ class Judge:
 
     def _judge_gaps(self, feed: Feed, gaps: Sequence[CaptureGap]) -> None:
         for gap in gaps:
-            met = [one for one in self._reasons if one.meets(gap.started_at, gap.ended_at)]
-            if not met:
+            began, ended = first_bounds(gap)
+            if not any(one.meets(began, ended) for one in self._reasons):
                 span = f"{gap.started_at:%T.%f} to {gap.ended_at or self.run.end:%T.%f}"
                 self.verdict.problems.append(f"false gap: {_name(feed)} from {span} ({gap.reason})")
             if gap.state == CaptureGap.State.FILLED:
@@ -258,6 +258,15 @@ class Judge:
     def _feed(self, span: Any) -> Feed:
         topic = next(name for name, table in TABLES.items() if table.stream == span.stream)
         return Feed(topic, self._names[span.account_id] if span.account_id else span.symbol)
+
+
+def first_bounds(gap: CaptureGap) -> tuple[datetime, datetime | None]:
+    """Where a gap began and ended before repairs took something out of it: what it was for."""
+    first = gap.evidence.get("first")
+    if first is None:
+        return gap.started_at, gap.ended_at
+    start, end = map(datetime.fromisoformat, (first["started_at"], first["ended_at"]))
+    return start, end
 
 
 def _name(feed: Feed) -> str:

@@ -23,7 +23,7 @@ from marketdata.exits import Unavailable
 logger = logging.getLogger(__name__)
 
 RECOVERY_SECONDS = 60.0
-# The audit looks at what is older than half a minute, and comes every ten seconds.
+# Audits of accounts look at what is older than half a minute, and come every ten seconds.
 SETTLE_SECONDS = 75.0
 SETTLE_PAUSE_SECONDS = 3.0
 TICKER_INTERVAL_MS = 1000

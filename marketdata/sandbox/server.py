@@ -188,7 +188,7 @@ class Sandbox:
                 web.get("/v5/public/linear", partial(serve_public, self.exchange)),
                 web.get("/v5/private", partial(serve_private, self.exchange, self.desks)),
                 *AccountEndpoints(self.exchange, gate).routes(),
-                *order_routes(gate),
+                *order_routes(gate, self.exchange.faults),
                 *MarketEndpoints(self.exchange).routes(),
                 *Control(self.exchange, self.desks, self.acts, self._feed_status).routes(),
             ]

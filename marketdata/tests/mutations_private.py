@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
 from marketdata.bybit.errors import MalformedMessage
@@ -200,24 +199,6 @@ def is_storable(value: Any, level: int) -> bool:
     return level <= 16 and all(is_storable(each, level + 1) for each in inner)
 
 
-def canonical(value: Any) -> Any:
-    """What a row says: numbers by value, keys in order."""
-    if isinstance(value, dict):
-        return tuple(sorted((key, canonical(inner)) for key, inner in value.items()))
-    if isinstance(value, list):
-        return ("list", *(canonical(inner) for inner in value))
-    if isinstance(value, int) and not isinstance(value, bool):
-        value = str(value)
-    if isinstance(value, str):
-        bare = value.removeprefix("-")
-        whole, _, part = bare.partition(".")
-        if is_made_of(whole, frozenset("0123456789"), 20) and (
-            bare == whole or is_made_of(part, frozenset("0123456789"), 18)
-        ):
-            return repr(Decimal(value).normalize() + 0 if Decimal(value) else Decimal(0))
-    return repr(value)
-
-
 class PrivateCampaign(MutationCampaign):
     """Executions, orders, positions and wallets."""
 
@@ -302,7 +283,7 @@ class PrivateCampaign(MutationCampaign):
         for record in records:
             if not hasattr(record, "digest"):
                 continue
-            state = hash(canonical(record.raw_json))
+            state = hash(record[record._fields.index("digest") + 1 :])
             if not is_made_of(record.digest, frozenset("0123456789abcdef"), 32):
                 faults.append("digest is none")
             if self.states.setdefault(record.digest, state) != state:

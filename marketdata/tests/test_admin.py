@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from auditlog.models import LogEntry as AuditEntry
 from django.contrib import admin
 from django.contrib.messages import get_messages
 from django.db import connection
@@ -68,7 +69,7 @@ def listed(response):
 
 
 def test_these_are_all_the_pages_of_tenants():
-    known = {make._meta.model for make in [*PUBLIC, *PRIVATE, *KEPT]} | {BybitAccount}
+    known = {make._meta.model for make in [*PUBLIC, *PRIVATE, *KEPT]} | {BybitAccount, AuditEntry}
     guarded = {
         model for model, page in admin.site._registry.items() if isinstance(page, TenantAdmin)
     }

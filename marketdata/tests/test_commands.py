@@ -173,6 +173,14 @@ def test_a_wrong_setting_ends_at_start_with_one_sentence(migrated, name):
     assert "hidden" not in err + out
 
 
+def test_a_file_that_only_reads_ends_capture_with_one_sentence(migrated):
+    url = f"{migrated['DATABASE_URL']}?init_command=PRAGMA+query_only%3DON"
+    code, _, err = run({**migrated, "DATABASE_URL": url}, "capture", "--symbols", "BTCUSDT")
+    assert code == 75, err
+    assert "Traceback" not in err
+    assert "attempt to write a readonly database" in err.splitlines()[-1]
+
+
 def test_a_database_without_tables_is_said_so(environment):
     code, _, err = run(environment, "capture")
     assert code == 4

@@ -90,6 +90,14 @@ def test_what_fired_is_counted_logged_and_in_the_ledger(sandbox):
         ),
         ({"name": "reset", "account": "nobody"}, "There is no account 'nobody'."),
         ({"name": "burst", "symbol": "NOPEUSDT"}, "There is no symbol 'NOPEUSDT'."),
+        *(
+            (
+                {"name": "silence", "topic": topic},
+                f"There is no topic {topic!r}; there are execution, order, position, publicTrade, "
+                "tickers, wallet.",
+            )
+            for topic in ("publicTrades", "publicTrade.NOPEUSDT", "linear")
+        ),
     ],
 )
 def test_a_wrong_order_is_told_so_in_a_sentence(sandbox, body, sentence):

@@ -18,6 +18,7 @@ from websocket import (
 from marketdata.sandbox.faults import FAULTS
 from marketdata.sandbox.faults.frames import BAD_NUMBERS
 from marketdata.tests.sandbox_clients import PRIVATE, TICKERS, TRADES, Clients, ask, is_silent, read
+from marketdata.tests.trading import Client
 
 CASES: dict[str, Callable[[Clients], None]] = {}
 EXECUTIONS, RECENT = "/v5/execution/list", "/v5/market/recent-trade"
@@ -425,6 +426,51 @@ def empty_page(clients):
     assert first["list"] == []
     assert listed(clients, cursor=first["nextPageCursor"]) == listed(clients)
     assert len(listed(clients)["list"]) == len(clients.sandbox.private_rows("alice", "execution"))
+
+
+# --- trading ---------------------------------------------------------------------------------
+
+ORDER = {
+    "symbol": "BTCUSDT", "side": "Buy", "orderType": "Limit", "qty": "0.01", "price": "30000",
+    "positionIdx": 1,
+}  # fmt: skip
+
+
+def links(trader) -> set[str]:
+    rows = trader.listed("/v5/order/realtime", symbol="BTCUSDT")
+    return {row["orderLinkId"] for row in rows}
+
+
+@case
+def lost_answer(clients):
+    trader = Client(clients.sandbox)
+    clients.sandbox.fault("lost_answer", path="/order/create", delay=0.01, count=1)
+    assert trader.post("/v5/order/create", **ORDER | {"qty": "no"})["retCode"] == 10001
+    with pytest.raises(requests.ConnectionError):
+        trader.post("/v5/order/create", **ORDER, orderLinkId="taken")
+    assert links(trader) == {"taken"}
+    again = trader.post("/v5/order/create", **ORDER, orderLinkId="taken")
+    assert again["retCode"] == 110072
+    assert trader.post("/v5/order/cancel-all", symbol="BTCUSDT")["retCode"] == 0
+    trader.close()
+
+
+@case
+def batch_refusal(clients):
+    trader = Client(clients.sandbox)
+    orders = [ORDER | {"orderLinkId": name} for name in "abcd"]
+    clients.sandbox.fault("batch_refusal", account="bob")
+    clients.sandbox.fault("batch_refusal", count=1)
+    clients.sandbox.fault("batch_refusal", count=1, code=10016)
+    answer = trader.post("/v5/order/create-batch", request=orders)
+    told = answer["retExtInfo"]["list"]
+    assert (answer["retCode"], [row["code"] for row in told]) == (0, [110007, 10016, 0, 0])
+    assert told[0]["msg"] == "ab not enough for new order"
+    assert [bool(row["orderId"]) for row in answer["result"]["list"]] == [False, False, True, True]
+    assert links(trader) == {"c", "d"}
+    assert trader.post("/v5/order/create", **ORDER)["retCode"] == 0
+    assert trader.post("/v5/order/cancel-all", symbol="BTCUSDT")["retCode"] == 0
+    trader.close()
 
 
 # --- all of them -----------------------------------------------------------------------------

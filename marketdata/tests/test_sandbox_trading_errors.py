@@ -67,6 +67,12 @@ def rest_of(client):
         ({"positionIdx": "1"}, 10001),
         ({"positionIdx": 3}, 10001),
         ({"reduceOnly": "true"}, 10001),
+        ({"closeOnTrigger": "false"}, 10001),
+        ({"closeOnTrigger": True}, 10001),
+        ({"smpType": "CancelAll"}, 10001),
+        ({"smpType": 1}, 10001),
+        ({"tpslMode": "Half"}, 10001),
+        ({"mmp": "false"}, 10001),
         ({"orderLinkId": "x" * 37}, 10001),
         ({"orderLinkId": "with space"}, 10001),
         ({"triggerPrice": "58000"}, 10001),
@@ -84,6 +90,20 @@ def test_an_order_that_cannot_be_is_refused_and_changes_nothing(client, wrong, c
     answer = client.post(CREATE, **GOOD | wrong)
     assert (answer["retCode"], answer["result"]) == (code, {}), answer["retMsg"]
     assert rest_of(client) == before
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"closeOnTrigger": False, "mmp": False, "smpType": None, "tpslMode": ""},
+        *({"smpType": kind} for kind in ("None", "CancelMaker", "CancelTaker", "CancelBoth")),
+    ],
+    ids=str,
+)
+def test_an_order_keeps_how_it_prevents_self_matches(client, more):
+    order = client.order(client.placed("Buy", LONG, "0.01", "59000", **more))
+    assert order["smpType"] == (more["smpType"] or "None")
+    assert order["closeOnTrigger"] is False
 
 
 def test_a_position_index_that_does_not_match_is_named_so(client):

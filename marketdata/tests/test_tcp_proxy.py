@@ -17,6 +17,7 @@ from django.db import connection
 from websocket import create_connection
 
 from marketdata.sandbox.tcp_proxy import TcpProxy
+from marketdata.sandbox.tcp_proxy.__main__ import arguments
 
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 20
@@ -190,11 +191,39 @@ def test_a_target_that_is_not_there_is_a_reset():
         ("latency", {"ms": -1}),
         ("latency", {"ms": float("nan")}),
         ("latency", {"ms": "1"}),
+        ("slicer", {"bytes": 0}),
+        ("slicer", {"bytes": 0.5}),
+        ("reset", {"after": 1.5}),
+        ("down", {"way": "up"}),
+        (["latency"], {}),
     ],
 )
 def test_what_there_is_not_is_refused(proxy, name, values):
     with pytest.raises(ValueError, match=r"is one of|takes"):
         proxy.set(name, **values)
+
+
+@pytest.mark.parametrize("what", [("nope", ""), ("latency", "left")])
+def test_what_there_is_not_cannot_be_cleared(proxy, what):
+    with pytest.raises(ValueError, match="is one of"):
+        proxy.clear(*what)
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("--listen=5432", "HOST:PORT"),
+        ("--listen=127.0.0.1:99999", "HOST:PORT"),
+        ("--listen=localhost:0", "not an address"),
+        ("--to=nowhere", "HOST:PORT"),
+        ("--control=127.0.0.1:x", "HOST:PORT"),
+    ],
+)
+def test_a_place_that_cannot_be_is_a_usage_error(option, words, capsys):
+    with pytest.raises(SystemExit) as end:
+        arguments(["--to=127.0.0.1:1", option])
+    assert end.value.code == 2
+    assert words in capsys.readouterr().err
 
 
 def test_the_sandbox_is_reached_through_it(sandbox):
@@ -244,6 +273,9 @@ def test_as_a_process_it_is_driven_over_http(echo):
                 assert said(client) == b"hello"
                 wrong = requests.post(f"{control}/toxic", json={"name": "nope"}, timeout=SECONDS)
                 assert (wrong.status_code, "name is one of" in wrong.text) == (400, True)
+                for nothing in ({}, [], 7):
+                    wrong = requests.post(f"{control}/toxic", json=nothing, timeout=SECONDS)
+                    assert (wrong.status_code, "name of a toxic" in wrong.text) == (400, True)
                 requests.post(f"{control}/toxic", json={"name": "down"}, timeout=SECONDS)
                 with pytest.raises(ConnectionResetError):
                     client.recv(1)

@@ -17,7 +17,7 @@ from marketdata.bybit.errors import BybitError
 from marketdata.bybit.rest_client import BybitRestClient
 from marketdata.capture.accounts import unknown_names
 from marketdata.capture.startup import check_database, check_endpoints, check_stamp
-from marketdata.coverage.listing import as_json, print_coverage
+from marketdata.coverage.listing import as_json, is_complete, print_coverage
 from marketdata.coverage.report import FeedReport, known_feeds, report_on
 from marketdata.coverage.since import moment
 from marketdata.coverage.verify import Verification, verify
@@ -38,8 +38,8 @@ known; with --until 0s up to now, whether capture runs or not.
 --verify adds up the captured volume of each covered minute and compares it with the exchange's
 one-minute klines.
 Exit codes: 0 complete, 2 usage, 4 configuration, 6 something is missing (gaps that are open,
-filled in part, or cannot be filled, and spans that nothing vouches for) or a minute differs, 75
-the exchange or the database cannot be reached."""
+filled in part, or cannot be filled, and spans that nothing vouches for), a minute differs or
+there is none to verify, 75 the exchange or the database cannot be reached."""
 
 
 class Command(BaseCommand):
@@ -87,13 +87,12 @@ class Command(BaseCommand):
         reports = _reports(options)
         if not reports:
             raise ConfigurationError("Nothing was captured of that, and nothing is known of it.")
-        verifications = _verified(reports) if options["verify"] else []
+        verifications = _verified(reports) if options["verify"] else None
         if options["json"]:
             self.stdout.write(as_json(reports, verifications))
         else:
             print_coverage(sys.stdout, reports, verifications)
-        incomplete = any(report.holes for report in reports)
-        if incomplete or any(each.unexplained for each in verifications):
+        if not is_complete(reports, verifications):
             sys.exit(ExitCode.DATA_INCOMPLETE)
 
 

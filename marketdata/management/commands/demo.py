@@ -34,6 +34,9 @@ compare the database with what the exchange says it sent.
   DEMO_SECONDS=20 manage.py demo --seed 7
   manage.py demo --sabotage drop      (the verdict must turn red)
 
+The verdict is on the streams alone: what REST brings would hide their losses. So nothing is
+repaired, as `capture` does by itself, and `coverage` names the start and the break as gaps.
+
 The database is demo.sqlite3, made anew each time, or the DATABASE_URL of the process
 environment, which must be empty or hold sandbox data. The last line is JSON.
 Exit codes: 0 nothing lost, doubled, altered or quarantined; 1 otherwise; 4 configuration."""

@@ -14,7 +14,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from marketdata.bybit.environments import Environment
 from marketdata.capture.startup import check_database, exact_digits, stamp_environment
-from marketdata.capture.writers import TRANSIENT, DatabaseUnavailable
+from marketdata.capture.writers import DatabaseUnavailable
 from marketdata.coverage.archive import ArchiveImporter, ChangedFile, ImportReport
 from marketdata.coverage.archive_display import Begin, as_json, imports_table, progress
 from marketdata.coverage.archive_format import Archive, check
@@ -76,9 +76,8 @@ class Command(BaseCommand):
         except (ChangedFile, RefusedFile) as error:
             # Every file was sound when it was checked.
             raise CommandError(f"A file has changed meanwhile: {error}.") from None
-        except (DatabaseUnavailable, *TRANSIENT) as error:
-            first_line = (str(error).splitlines() or ["no reason given"])[0]
-            raise Unavailable(f"The database is busy or away: {first_line}.") from None
+        except DatabaseUnavailable as error:
+            raise Unavailable(f"The database is busy or away: {error}.") from None
         code = _exit_code(reports)
         if options["json"]:
             files = [as_json(report) for report in reports]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,7 +20,7 @@ from marketdata.capture.startup import (
     resolve_symbols,
 )
 from marketdata.capture.writers import DatabaseUnavailable
-from marketdata.coverage.display import findings_table
+from marketdata.coverage.display import findings_json, findings_table
 from marketdata.coverage.findings import Finding
 from marketdata.coverage.gap_rows import Span
 from marketdata.coverage.reconciler import GapReconciler
@@ -34,9 +35,13 @@ Ask the exchange by REST for what capture has missed, store it, and say what is 
   manage.py reconcile --since 2h
   manage.py reconcile --since 2026-01-31T12:00 --until 2026-01-31T14:00 --stream executions
   manage.py reconcile --since 1d --account alice/main --symbol BTCUSDT
+  manage.py reconcile --since 2h --json
 
 Trades: the exchange shows the last 1000 of a symbol; what lies before them stays an open gap.
 Executions: two years back. Orders: the last state of each, cancelled ones for a day.
+--json: for each stream of a symbol or account the gaps it had and what became of them, rows found,
+added and refused, the state (complete, incomplete, or failed where the exchange did not answer),
+the span that stays missing, and the note of what failed.
 Exit codes: 0 nothing is missing, 2 usage, 4 configuration, 6 something stays missing, 75 the
 exchange or the database cannot be reached."""
 
@@ -74,6 +79,11 @@ class Command(BaseCommand):
             choices=STREAMS,
             help="repeatable; the default is all three",
         )
+        parser.add_argument(
+            "--json",
+            action="store_true",
+            help="end with one machine-readable line and nothing else",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Check, ask, report."""
@@ -84,12 +94,21 @@ class Command(BaseCommand):
             findings = _ask(options, Span(options["since"], options["until"]))
         except DatabaseUnavailable as error:
             raise Unavailable(f"The database is busy or away: {error}.") from None
-        findings_table(sys.stdout, findings)
-        missing = [finding for finding in findings if finding.missing]
-        if missing and all(finding.unreachable for finding in findings):
-            sys.exit(ExitCode.UNAVAILABLE)
-        if missing:
-            sys.exit(ExitCode.DATA_INCOMPLETE)
+        code = _exit_code(findings)
+        if options["json"]:
+            self.stdout.write(findings_json(findings, exit_code=code))
+        else:
+            findings_table(sys.stdout, findings)
+        if code:
+            sys.exit(code)
+
+
+def _exit_code(findings: Sequence[Finding]) -> ExitCode:
+    if not any(finding.missing for finding in findings):
+        return ExitCode.OK
+    if all(finding.unreachable for finding in findings):
+        return ExitCode.UNAVAILABLE
+    return ExitCode.DATA_INCOMPLETE
 
 
 def _moment(now: datetime) -> Any:

@@ -53,7 +53,7 @@ class Acts:
     async def order(self, order: FaultOrder) -> Armed:
         """Switch a fault on; an act that is to happen at once has happened when this returns.
 
-        Raises ValueError for an account or a symbol that does not exist.
+        Raises ValueError for an account, a symbol or a topic that does not exist.
         """
         self._check(order)
         armed = self._book.arm(order)
@@ -87,6 +87,15 @@ class Acts:
             raise ValueError(f"There is no symbol {symbol!r}.")
         if account := values.get("account"):
             self._exchange.check_account(account)
+        if topic := values.get("topic"):
+            self._check_topic(topic)
+
+    def _check_topic(self, topic: str) -> None:
+        """A topic, or the kind before its symbol."""
+        known = self._exchange.topics | self._exchange.private_topics
+        kinds = {one.partition(".")[0] for one in known}
+        if topic not in known | kinds:
+            raise ValueError(f"There is no topic {topic!r}; there are {', '.join(sorted(kinds))}.")
 
     async def _run(self, armed: Armed, tried: asyncio.Event) -> None:
         values = armed.values

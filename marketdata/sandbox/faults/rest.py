@@ -1,6 +1,7 @@
-"""Faults of answers: a middleware in front of every reading request under /v5.
+"""Faults of answers: a middleware in front of every request under /v5.
 
-Requests that change something pass: what may happen to those is the engine's to say.
+A request that changes something is always carried out as it is, and only its answer may be lost:
+what else may happen to it is the engine's to say.
 """
 
 from __future__ import annotations
@@ -52,16 +53,17 @@ class RestFaults:
     @web.middleware
     async def answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Answer as faults have it, else as it is."""
-        is_read = request.method == "GET" and "Upgrade" not in request.headers
-        if not (is_read and request.path.startswith("/v5/")):
+        if "Upgrade" in request.headers or not request.path.startswith("/v5/"):
             return await handler(request)
-        if page := self._pages.get(request.query.get("cursor", "")):
-            return self._json(page)
         target = {
             "path": request.path,
             "symbol": request.query.get("symbol", ""),
             "account": self._account_of(request.headers.get("X-BAPI-API-KEY", "")),
         }
+        if request.method != "GET":
+            return await self._traded(request, handler, target)
+        if page := self._pages.get(request.query.get("cursor", "")):
+            return self._json(page)
         for name, answer in self._answers.items():
             if armed := self._book.fires(name, **target):
                 return await answer(armed, request, handler)
@@ -128,6 +130,18 @@ class RestFaults:
     ) -> web.StreamResponse:
         response = await handler(request)
         await asyncio.sleep(armed.values["delay"])
+        return response
+
+    async def _traded(
+        self, request: web.Request, handler: Handler, target: dict[str, str]
+    ) -> web.StreamResponse:
+        """The answer to what was carried out, unless it is lost; a refusal never is."""
+        response = await handler(request)
+        is_taken = _decoded(_body(response)).get("retCode") == 0
+        if is_taken and (armed := self._book.fires("lost_answer", **target)):
+            await asyncio.sleep(armed.values["delay"])
+            if request.transport is not None:
+                request.transport.close()
         return response
 
     # --- pages -------------------------------------------------------------------------------

@@ -1,8 +1,8 @@
 """Every fault, in one table: what it does, what it takes, and where it comes from.
 
 An *act* happens at a moment of its own: at once, `after` some seconds, or again and again.
-A fault of a *stream*, of a *session* or of *rest* happens when there is an occasion for it: each
-frame, each request. `seconds` is how long either lasts.
+A fault of a *stream*, of a *session*, of *rest* or of *trade* happens when there is an occasion for
+it: each frame, each request that reads or that trades. `seconds` is how long either lasts.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-ACT, SESSION, STREAM, REST = "act", "session", "stream", "rest"
+ACT, SESSION, STREAM, REST, TRADE = "act", "session", "stream", "rest", "trade"
 MAX_SECONDS = 3600.0
 
 
@@ -79,7 +79,7 @@ PARAMETERS: Mapping[str, Parameter] = {
     "path": Parameter(text, "requests only whose path has this in it"),
     "trades": Parameter(whole(1, 100_000), "how many trades"),
     "frames": Parameter(whole(1, 100), "how many frames"),
-    "delay": Parameter(number(0.001, 600), "seconds by which the answer is late"),
+    "delay": Parameter(number(0.001, 600), "seconds by which the answer, or its loss, is late"),
     "reset": Parameter(one_of("future", "absent", "past"), "the header that says when to return"),
     "code": Parameter(whole(1, 999_999), "the retCode"),
 }
@@ -88,6 +88,7 @@ TIMING = {
     SESSION: ("after", "seconds", "count", "probability"),
     STREAM: ("after", "seconds", "count", "probability"),
     REST: ("after", "seconds", "count", "probability"),
+    TRADE: ("after", "seconds", "count", "probability"),
 }
 CONNECTIONS, PUSHES, ANSWERS = ("channel", "account"), ("topic", "symbol", "account"), ("path",)
 
@@ -278,8 +279,27 @@ def _rest() -> Iterator[Fault]:
     )
 
 
+def _trades() -> Iterator[Fault]:
+    yield Fault(
+        name="lost_answer",
+        kind=TRADE,
+        does="does what it is asked, and ends the connection in place of the answer",
+        doc="seen: a timeout after the order was accepted",
+        own=("path", "account", "delay"),
+        defaults={"delay": 60.0},
+    )
+    yield Fault(
+        name="batch_refusal",
+        kind=TRADE,
+        does="refuses an order of a batch with a code, each for itself; the others are taken",
+        doc="V5 Batch Place Order: retCode 0, and a code for each order in retExtInfo",
+        own=("path", "account", "symbol", "code"),
+        defaults={"code": 110007},
+    )
+
+
 FAULTS: Mapping[str, Fault] = {
-    fault.name: fault for part in (_acts, _sessions, _streams, _rest) for fault in part()
+    fault.name: fault for part in (_acts, _sessions, _streams, _rest, _trades) for fault in part()
 }
 
 

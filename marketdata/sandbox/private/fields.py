@@ -19,7 +19,7 @@ FIGURE = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?")
 # Conditional orders and their like are not to be had here, and are not to be taken for others.
 NOT_HERE = (
     "triggerPrice", "takeProfit", "stopLoss", "trailingStop", "slippageTolerance", "orderIv",
-    "bboSideType",
+    "bboSideType", "closeOnTrigger", "mmp",
 )  # fmt: skip
 
 

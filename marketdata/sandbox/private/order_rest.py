@@ -12,9 +12,10 @@ from typing import Any
 
 from aiohttp import web
 
+from marketdata.sandbox.faults.book import FaultBook
 from marketdata.sandbox.private.desk import Desk
 from marketdata.sandbox.private.gate import Asked, Gate, Reply
-from marketdata.sandbox.private.refusals import Refused, wrong
+from marketdata.sandbox.private.refusals import Refused, refused_with, wrong
 from marketdata.sandbox.private.trading import Trader
 
 ORDERS_PER_SECOND = 10
@@ -38,7 +39,7 @@ BATCHES: dict[str, Action] = {
 }
 
 
-def order_routes(gate: Gate) -> list[web.AbstractRouteDef]:
+def order_routes(gate: Gate, faults: FaultBook) -> list[web.AbstractRouteDef]:
     """The endpoints; each has a budget of requests of its own, and of orders in batches."""
     limit = ORDERS_PER_SECOND
     single = [
@@ -46,7 +47,9 @@ def order_routes(gate: Gate) -> list[web.AbstractRouteDef]:
         for path, action in ACTIONS.items()
     ]
     batches = [
-        web.post(path, gate.endpoint(_batch(path), limit=limit, trades=True, weight=_weight))
+        web.post(
+            path, gate.endpoint(_batch(path, faults), limit=limit, trades=True, weight=_weight)
+        )
         for path in BATCHES
     ]
     return [*single, *batches]
@@ -56,7 +59,7 @@ def _single(action: Action) -> Callable[[Desk, Asked], Reply]:
     return lambda desk, asked: Reply(action(desk.trader, asked.body))
 
 
-def _batch(path: str) -> Callable[[Desk, Asked], Reply]:
+def _batch(path: str, faults: FaultBook) -> Callable[[Desk, Asked], Reply]:
     action, creates = BATCHES[path], path.endswith("create-batch")
 
     def answer(desk: Desk, asked: Asked) -> Reply:
@@ -70,6 +73,9 @@ def _batch(path: str) -> Callable[[Desk, Asked], Reply]:
                     raise Refused(10006)
                 if not isinstance(order, dict):
                     raise wrong("request")
+                target = {"path": path, "account": desk.name, "symbol": _text(order, "symbol")}
+                if armed := faults.fires("batch_refusal", **target):
+                    raise refused_with(armed.values["code"])
                 ids = action(desk.trader, {**order, "category": category})
             except Refused as exc:
                 code, message = exc.code, str(exc)

@@ -93,6 +93,7 @@ class Order:
     last_price: Decimal
     created_ms: int
     updated_ms: int
+    smp_type: str = "None"
     status: str = NEW
     cancel_type: str = "UNKNOWN"
     reject_reason: str = "EC_NoError"

@@ -36,6 +36,11 @@ class Refused(Exception):
         self.code = code
 
 
+def refused_with(code: int) -> Refused:
+    """A refusal with any code; with the exchange's words where they are known."""
+    return Refused(code, MESSAGES.get(code, "Server error, please try again later."))
+
+
 def wrong(name: str) -> Refused:
     """A parameter is missing or wrong."""
     return Refused(PARAMETER_ERROR, f"params error: {name} invalid")

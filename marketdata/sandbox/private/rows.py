@@ -167,7 +167,7 @@ def order_row(order: Order) -> Row:
         "closeOnTrigger": False,
         "reduceOnly": order.reduce_only,
         "smpGroup": 0,
-        "smpType": "None",
+        "smpType": order.smp_type,
         "smpOrderId": "",
         "slLimitPrice": "0",
         "tpLimitPrice": "0",

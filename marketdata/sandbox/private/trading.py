@@ -36,6 +36,7 @@ MODE_MISMATCH = "position idx not match position mode"
 UNCHANGED = "The order remains unchanged as the parameters entered match the existing ones."
 TOO_LATE_TO_REPLACE = "order not exists or too late to replace"
 ONE_WAY_MODE, HEDGE_MODE = 0, 3
+SELF_MATCH_PREVENTIONS = ("None", "CancelMaker", "CancelTaker", "CancelBoth")
 TIMES_IN_FORCE = ("GTC", "IOC", "FOK", "PostOnly")
 # How far from the market a market order goes at most: the exchange makes a limit order of it.
 MARKET_REACH = Decimal("0.05")
@@ -159,6 +160,8 @@ class Trader:
     def _read_order(self, fields: Fields) -> Order:
         """A new order as it was asked for. Its link is known from now on only if it is taken."""
         fields.plain()
+        # It says how a take profit is filled, of which there is none.
+        fields.choice("tpslMode", ("", "Full", "Partial"))
         one = self._symbol(fields)
         link, side = fields.link(), fields.choice("side", (BUY, SELL))
         market = fields.choice("orderType", ("Limit", "Market")) == "Market"
@@ -188,6 +191,7 @@ class Trader:
             order_type="Market" if market else "Limit",
             time_in_force="IOC" if market and in_force == "GTC" else in_force,
             reduce_only=fields.flag("reduceOnly"),
+            smp_type=fields.choice("smpType", SELF_MATCH_PREVENTIONS, "None"),
             last_price=self._exchange.quote(one.symbol),
             created_ms=created,
             updated_ms=created,

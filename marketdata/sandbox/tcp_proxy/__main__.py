@@ -6,11 +6,16 @@ import argparse
 import asyncio
 import json
 import signal
+import sys
+from collections.abc import Sequence
+from ipaddress import ip_address
 
 import orjson
 from aiohttp import web
 
 from marketdata.sandbox.tcp_proxy.proxy import Place, Proxy, Target
+
+MAX_PORT = 65535
 
 
 def control_of(proxy: Proxy) -> web.Application:
@@ -19,6 +24,8 @@ def control_of(proxy: Proxy) -> web.Application:
     async def toxic(request: web.Request) -> web.Response:
         try:
             body = orjson.loads(await request.read() or b"{}")
+            if not isinstance(body, dict) or (request.method == "POST" and "name" not in body):
+                raise ValueError("A JSON object is wanted, with the name of a toxic.")
             await (proxy.set if request.method == "POST" else proxy.clear)(**body)
         except (ValueError, TypeError) as exc:
             return web.json_response({"error": str(exc)}, status=400)
@@ -57,14 +64,32 @@ def _target(text: str) -> Target:
 
 def _place(text: str) -> Place:
     host, _, port = text.rpartition(":")
+    if not (host and port.isascii() and port.isdigit() and int(port) <= MAX_PORT):
+        raise argparse.ArgumentTypeError(f"{text!r} is no HOST:PORT")
     return host, int(port)
 
 
-if __name__ == "__main__":
+def _own_place(text: str) -> Place:
+    host, port = _place(text)
+    try:
+        return str(ip_address(host)), port
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{host!r} is not an address of this machine") from None
+
+
+def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """What the command line says; what it cannot mean ends the process with 2."""
     parser = argparse.ArgumentParser(description="A TCP proxy that makes a good network bad.")
-    parser.add_argument("--listen", type=_place, default="127.0.0.1:0", metavar="HOST:PORT")
+    parser.add_argument("--listen", type=_own_place, default="127.0.0.1:0", metavar="HOST:PORT")
     parser.add_argument("--to", type=_target, required=True, metavar="HOST:PORT or PATH")
-    parser.add_argument("--control", type=_place, default="127.0.0.1:0", metavar="HOST:PORT")
+    parser.add_argument("--control", type=_own_place, default="127.0.0.1:0", metavar="HOST:PORT")
     parser.add_argument("--seed", type=int, default=1)
-    given = parser.parse_args()
-    asyncio.run(_main(given.listen, given.to, given.control, given.seed))
+    return parser.parse_args(words)
+
+
+if __name__ == "__main__":
+    given = arguments()
+    try:
+        asyncio.run(_main(given.listen, given.to, given.control, given.seed))
+    except OSError as error:
+        sys.exit(str(error))

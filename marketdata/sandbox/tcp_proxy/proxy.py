@@ -10,7 +10,7 @@ import socket
 import struct
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from marketdata.sandbox.door import bound
 
@@ -25,6 +25,26 @@ TOXICS = {
     "slicer": {"bytes": 1},
     "reset": {"after": 0},
     "down": {},
+}
+
+
+class Value(NamedTuple):
+    """What a parameter of a toxic may be, and that in words."""
+
+    kinds: tuple[type, ...]
+    least: int
+    means: str
+
+    def holds(self, value: Any) -> bool:
+        """Whether it may be this."""
+        return type(value) in self.kinds and math.isfinite(value) and value >= self.least
+
+
+VALUES = {
+    "ms": Value((int, float), 0, "0 or more"),
+    "jitter_ms": Value((int, float), 0, "0 or more"),
+    "bytes": Value((int,), 1, "a whole number, 1 or more"),
+    "after": Value((int,), 0, "a whole number, 0 or more"),
 }
 Place = tuple[str, int]
 # Where it leads: a host and a port, or the path of a Unix socket, as a database may have it.
@@ -84,10 +104,14 @@ class Proxy:
 
     async def set(self, name: str, way: str = "", **values: float) -> None:
         """Add or change a toxic. Raises ValueError for what there is not."""
-        if name not in TOXICS or way not in ("", *WAYS):
-            raise ValueError(f"name is one of {', '.join(TOXICS)}; way is up or down.")
-        if not (values.keys() <= TOXICS[name].keys() and all(map(_is_size, values.values()))):
-            raise ValueError(f"{name} takes {', '.join(TOXICS[name]) or 'nothing'}, 0 or more.")
+        _check_names(name, way)
+        if name == "down" and way:
+            raise ValueError("down takes no way: it is the whole proxy.")
+        if values.keys() - TOXICS[name].keys():
+            raise ValueError(f"{name} takes {', '.join(TOXICS[name]) or 'nothing'}.")
+        for key, value in values.items():
+            if not VALUES[key].holds(value):
+                raise ValueError(f"{name} takes {key}, {VALUES[key].means}, not {value!r}.")
         self.counts[f"{name} set"] += 1
         if name == "down":
             await self.down()
@@ -97,7 +121,8 @@ class Proxy:
         self._changed()
 
     async def clear(self, name: str = "", way: str = "") -> None:
-        """End a toxic, or all of them; the proxy is up again."""
+        """End a toxic, or all of them; the proxy is up again. Raises ValueError as `set`."""
+        _check_names(name or "down", way)
         for each in [way] if way else WAYS:
             kept = {k: v for k, v in self._toxics[each].items() if name not in ("", k)}
             self._toxics[each] = kept
@@ -214,6 +239,6 @@ class Proxy:
         self._flows = asyncio.Event()
 
 
-def _is_size(value: Any) -> bool:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number and math.isfinite(value) and value >= 0
+def _check_names(name: Any, way: Any) -> None:
+    if not (isinstance(name, str) and name in TOXICS and way in ("", *WAYS)):
+        raise ValueError(f"name is one of {', '.join(TOXICS)}; way is up or down.")

@@ -19,8 +19,10 @@ from marketdata.capture.config import CaptureConfig
 from marketdata.capture.report import CaptureReport
 from marketdata.capture.service import CaptureService
 from marketdata.sandbox import SandboxAccount, SandboxConfig, SandboxServer
+from marketdata.tests.gateway import Gateway, gateway_to
 
 JOIN_SECONDS = 40
+NEVER = 3600.0
 
 
 class Running:
@@ -82,6 +84,7 @@ def capture_config(sandbox: SandboxServer, **changes: Any) -> CaptureConfig:
         "refused_delay": 0.05,
         "roster_interval": 0.0,
         # What the sandbox says is of this moment, as its clock is.
+        "repair_margin": 0.0,
         "repair_settle": 0.0,
         # Streams alone: repairs have tests of their own.
         "repair": False,
@@ -181,6 +184,47 @@ def serving(exchange: SandboxServer, tenants: dict[str, BybitAccount]) -> Callab
         try:
             for name in expected or TENANTS:
                 exchange.wait_for_private(name)
+            yield running
+        finally:
+            running.stop.set()
+            running.thread.join(JOIN_SECONDS)
+
+    return run
+
+
+@pytest.fixture
+def gateway(exchange: SandboxServer) -> Iterator[Gateway]:
+    """A way to the exchange's REST on which a test may interfere."""
+    with gateway_to(exchange.rest_url) as server:
+        yield server
+
+
+@pytest.fixture
+def repairing(
+    exchange: SandboxServer, gateway: Gateway, tenants: dict[str, BybitAccount]
+) -> Callable[..., Any]:
+    """A context manager in whose block a service captures and repairs; nothing is due by time."""
+
+    @contextmanager
+    def run(*expected: str, **changes: Any) -> Iterator[Any]:
+        endpoints = Endpoints(
+            rest=gateway.url, ws_public=exchange.ws_public_url, ws_private=exchange.ws_private_url
+        )
+        options = {
+            "symbols": (), "private": True, "repair": True, "endpoints": endpoints,
+            "sweep_interval": NEVER, "audit_interval": NEVER, "repair_delay": NEVER,
+            "gap_threshold": 0.0, "audit_lag": 0.0,
+        }  # fmt: skip
+        running = Running(CaptureService(capture_config(exchange, **options | changes)))
+        running.thread.start()
+        try:
+            if changes.get("private", True):
+                for name in expected or TENANTS:
+                    exchange.wait_for_private(name)
+            for symbol in changes.get("symbols", ()):
+                exchange.wait_for_topics(f"publicTrade.{symbol}")
+            repairs = running.service.repairs
+            until(lambda: repairs is not None and repairs.is_settled)
             yield running
         finally:
             running.stop.set()

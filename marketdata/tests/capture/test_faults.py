@@ -16,7 +16,7 @@ from marketdata.exits import ExitCode
 from marketdata.models import CaptureGap, PrivateExecution, PublicTrade, QuarantinedMessage
 from marketdata.sandbox import SandboxAccount, SandboxConfig, SandboxServer
 from marketdata.sandbox.faults import FAULTS
-from marketdata.sandbox.faults.table import REST
+from marketdata.sandbox.faults.table import REST, TRADE
 from marketdata.tests.capture.conftest import Running, capture_config
 from marketdata.tests.conftest import forget_pauses
 
@@ -24,7 +24,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 ACCOUNT = "alice/main"
 TOPICS = ("publicTrade.BTCUSDT", "tickers.BTCUSDT")
-STREAM_FAULTS = [name for name, fault in FAULTS.items() if fault.kind != REST]
+# Capture never trades.
+STREAM_FAULTS = [name for name, fault in FAULTS.items() if fault.kind not in (REST, TRADE)]
 REST_FAULTS = [name for name, fault in FAULTS.items() if fault.kind == REST]
 # What each is given beside its defaults; the rest of them last until they are ended.
 VALUES: dict[str, dict[str, Any]] = {

@@ -9,7 +9,7 @@ import pytest
 from django.db import OperationalError
 
 from marketdata.capture.books_file import BooksFile
-from marketdata.capture.feeds import BEAT_MARGIN, PRIVATE_LATENESS, TICK
+from marketdata.capture.feeds import BEAT_MARGIN, CLOCK_MARGIN, PRIVATE_LATENESS, TICK
 from marketdata.capture.gaps import Feed, GapBook
 from marketdata.models import CaptureGap, Stream
 from marketdata.tests.records import START
@@ -172,3 +172,52 @@ def test_a_gap_that_another_capture_has_ended_stays_as_it_ended_it(tmp_path):
     third.persist()
     ends = CaptureGap.objects.order_by("pk").values_list("ended_at", flat=True)
     assert list(ends) == [seconds(10), seconds(600)]
+
+
+def test_a_feed_is_quiet_for_as_long_as_others_have_brought_something():
+    book = GapBook()
+    assert book.quiet(FEED) is None
+    book.note_rows(FEED, seconds(1), seconds(2))
+    assert book.quiet(FEED) == (seconds(2), 0.0)
+    book.beat([FEED], seconds(40) + BEAT_MARGIN, seconds(0))
+    assert book.quiet(FEED) == (seconds(2), 38.0)
+    book.note_rows(FEED, seconds(41), seconds(41))
+    assert book.quiet(FEED) == (seconds(41), 0.0)
+
+
+def test_a_feed_without_any_row_is_quiet_since_it_was_first_listened_to():
+    book = GapBook()
+    for second in (0, 1, 20, 30):
+        book.beat([FEED], seconds(second), seconds(0))
+    began = book.quiet(FEED).since
+    book.open([FEED], "lost", seconds(30))
+    for second in (31, 32, 50, 60):
+        book.beat([FEED], seconds(second), seconds(31))
+    assert book.quiet(FEED).since == began < book.claimed(FEED)[-1].start
+
+
+def test_a_life_is_claimed_up_to_its_frontier_and_no_further_than_a_gap_from_within_it():
+    book = GapBook()
+    book.note_rows(FEED, seconds(1), seconds(2))
+    book.beat([FEED], seconds(40) + BEAT_MARGIN, seconds(0))
+    assert [(span.start, span.end) for span in book.claimed(FEED)] == [
+        (seconds(1) + TICK, seconds(40) - TICK)
+    ]
+    book.open_from(FEED, "its topic was silent", seconds(7))
+    assert book.claimed(FEED)[0].end == seconds(7) - TICK
+    assert book.open_since() == {FEED: seconds(7)}
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_no_row_proves_what_has_not_come_yet(is_first):
+    now, feed = START, FEED
+    book = GapBook(now=lambda: now)
+    if not is_first:
+        book.note_rows(feed, now, now)
+    book.note_rows(feed, now + timedelta(seconds=59), now + timedelta(seconds=59))
+    book.beat([feed], now + timedelta(seconds=59), now)
+    (life,) = book.lives()
+    assert life.frontier == now + CLOCK_MARGIN
+    book.open([feed], "the connection was lost", now)
+    (gap,) = book.unwritten()
+    assert gap.started_at == now + CLOCK_MARGIN

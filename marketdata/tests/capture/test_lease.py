@@ -12,7 +12,7 @@ from datetime import timedelta
 
 import pytest
 from django.conf import settings
-from django.db import connection
+from django.db import OperationalError, connection
 from django.db.models.functions import Now
 
 from marketdata.capture.books import Books
@@ -122,6 +122,21 @@ class TestLease:
         first.release()
         thread.join(20)
         assert taken == [True]
+
+    def test_who_stands_by_outlasts_an_outage_of_the_database(self, monkeypatch, caplog):
+        monkeypatch.setattr("marketdata.capture.lease.WAIT_SECONDS", 0.01)
+        outage = iter([True, True])
+
+        def execute(run, *arguments):
+            if next(outage, False):
+                raise OperationalError("database is locked")
+            return run(*arguments)
+
+        with connection.execute_wrapper(execute):
+            assert Lease(15).wait(threading.Event()) is True
+        assert [record.getMessage() for record in caplog.records] == [
+            "standing by: database is locked"
+        ]
 
     def test_who_is_told_to_stop_while_waiting_stops(self):
         Lease(15).acquire()

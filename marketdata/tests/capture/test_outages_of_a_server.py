@@ -20,6 +20,7 @@ from marketdata.drill.wires import Wires
 from marketdata.exits import ExitCode
 from marketdata.models import PublicTrade, Stream
 from marketdata.tests.capture.conftest import until
+from marketdata.tests.coverage.archive_files import text_of, whole_day, write
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -96,16 +97,47 @@ def wires(sandbox) -> Iterator[Wires]:
         yield found
 
 
-@pytest.fixture
-def capture(sandbox, wires, spool_folder) -> Iterator[subprocess.Popen[str]]:
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["capture", "--symbols", "BTCUSDT"],
+        ["reconcile", "--since", "1h", "--symbol", "BTCUSDT"],
+        ["import_trades", "--environment", "sandbox", "{file}"],
+    ],
+)
+def test_a_command_that_finds_a_server_that_only_reads_ends_with_one_sentence(
+    sandbox, wires, server, spool_folder, tmp_path, arguments
+):
+    file = write(tmp_path / "BTCUSDT2026-01-02.csv.gz", text_of(whole_day(3)))
+    turn(server, "SET default_transaction_read_only = on")
+    try:
+        ended = subprocess.run(
+            [sys.executable, "manage.py", *(part.format(file=file) for part in arguments)],
+            cwd=settings.BASE_DIR,
+            env=environment_of(sandbox, wires, spool_folder), capture_output=True, text=True,
+            check=False,
+        )  # fmt: skip
+    finally:
+        turn(server, "RESET default_transaction_read_only")
+    assert ended.returncode == ExitCode.UNAVAILABLE, ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert "read-only transaction" in ended.stderr.splitlines()[-1]
+
+
+def environment_of(sandbox, wires, spool_folder) -> dict[str, str]:
     inherited = {key: value for key, value in os.environ.items() if "DATABASE_URL" not in key}
-    environment = inherited | sandbox.environment() | wires.environment()
-    environment |= {
+    found: dict[str, str] = inherited | sandbox.environment() | wires.environment()
+    return found | {
         "DJANGO_SETTINGS_MODULE": "gridbot_site.settings", "GRIDBOT_ENV_FILE": "",
         "EVENTSAVER_FLUSH_INTERVAL": "0.1", "GRIDBOT_SPOOL_DIR": str(spool_folder),
     }  # fmt: skip
+
+
+@pytest.fixture
+def capture(sandbox, wires, spool_folder) -> Iterator[subprocess.Popen[str]]:
     child = subprocess.Popen(
-        [sys.executable, "-c", CAPTURE], cwd=settings.BASE_DIR, env=environment,
+        [sys.executable, "-c", CAPTURE], cwd=settings.BASE_DIR,
+        env=environment_of(sandbox, wires, spool_folder),
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:

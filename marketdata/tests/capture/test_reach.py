@@ -346,7 +346,7 @@ class TestBooks:
         gap_from(at(0), at(10), stream="trades")
         finding = Finding(Stream.TRADES, "BTCUSDT", Span(at(0), at(100)))
         rows = [trade(0)._replace(exchange_ts=at(seconds)) for seconds in (0, 10, 11, 50)]
-        declare_unheard(finding, rows, symbol="BTCUSDT")
+        declare_unheard(finding, Feed("trades", "BTCUSDT"), rows, [Span(at(0), at(100))])
         declared = CaptureGap.objects.get(state="filled")
         assert (declared.started_at, declared.ended_at) == (at(11), at(50))
         assert (declared.rows_added, finding.not_streamed) == (2, 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
@@ -71,6 +72,39 @@ class TestTrades:
         assert (finding.new, finding.missing) == (300, None)
         gap = CaptureGap.objects.get(stream="trades", symbol="BTCUSDT")
         assert (gap.state, gap.source, gap.rows_added, gap.attempts) == ("filled", "rest", 300, 1)
+
+    def archived(self) -> None:
+        """What is stored came from an archive: in whole seconds, without flags and sequence."""
+        for trade in PublicTrade.objects.all():
+            trade.exchange_ts = trade.exchange_ts.replace(microsecond=0)
+            trade.is_block_trade, trade.is_rpi, trade.sequence = False, False, None
+            trade.save()
+
+    def test_what_an_archive_brought_at_a_rounded_time_is_not_stored_again(
+        self, sandbox, capturing
+    ):
+        self.hear(sandbox, capturing, 20)
+        self.archived()
+        make(sandbox, 30)
+        finding = reconciler_for(sandbox).trades("BTCUSDT", lately())
+        assert (finding.found, finding.new, finding.missing) == (50, 30, None)
+        assert PublicTrade.objects.count() == 50
+        assert QuarantinedMessage.objects.count() == 0
+
+    def test_what_an_archive_brought_with_another_price_is_a_conflict(self, sandbox, capturing):
+        self.hear(sandbox, capturing, 20)
+        self.archived()
+        PublicTrade.objects.filter(trade_id=PublicTrade.objects.all()[0].trade_id).update(price=1)
+        finding = reconciler_for(sandbox).trades("BTCUSDT", lately())
+        assert (finding.new, finding.refused) == (0, 1)
+        assert finding.missing
+        assert PublicTrade.objects.count() == 20
+
+    def test_the_same_id_at_another_time_is_another_trade(self, sandbox, capturing):
+        self.hear(sandbox, capturing, 20)
+        self.archived()
+        PublicTrade.objects.update(exchange_ts=F("exchange_ts") - timedelta(seconds=3))
+        assert reconciler_for(sandbox).trades("BTCUSDT", lately()).new == 20
 
     def test_a_second_time_nothing_is_new(self, sandbox, capturing):
         self.hear(sandbox, capturing, 20)
@@ -325,6 +359,37 @@ class TestCommand:
         make(sandbox, 3000)
         assert self.reconcile("--since", "2h", "--stream", "trades") == ExitCode.DATA_INCOMPLETE
         assert "1 of 1 are incomplete" in capsys.readouterr().out
+
+    def test_json_is_one_line_with_what_became_of_each_stream(self, sandbox, capturing, capsys):
+        for count in (3000, 20):
+            with capturing():
+                make(sandbox, 20)
+                sandbox.drain()
+            make(sandbox, count)
+        capsys.readouterr()
+        code = self.reconcile("--since", "2h", "--stream", "trades", "--json")
+        told = json.loads(capsys.readouterr().out)
+        gap = CaptureGap.objects.get(state="partial")
+        (finding,) = told["findings"]
+        assert code == told["exit_code"] == ExitCode.DATA_INCOMPLETE
+        assert (finding["stream"], finding["subject"]) == ("trades", "BTCUSDT")
+        assert finding["state"] == "incomplete"
+        assert (finding["gaps_asked"], finding["gaps"]) == (1, {"partial": 1})
+        assert finding["rows_added"] == told["rows_added"] == 1000 - 20
+        assert finding["missing"]["from"] == gap.started_at.isoformat()
+        assert "more trades than" in finding["note"]
+
+    def test_json_names_what_failed(self, sandbox, capturing, settings, capsys):
+        settings.BYBIT_ENDPOINTS = Endpoints(
+            rest="http://127.0.0.1:1", ws_public="ws://127.0.0.1:1"
+        )
+        code = self.reconcile("--since", "2h", "--symbol", "BTCUSDT", "--json")
+        told = json.loads(capsys.readouterr().out)
+        (finding,) = told["findings"]
+        assert code == told["exit_code"] == ExitCode.UNAVAILABLE
+        assert (finding["state"], finding["rows_found"]) == ("failed", 0)
+        assert finding["missing"] == finding["asked"]
+        assert finding["note"]
 
     def test_an_account_that_is_not_served_cannot_be_asked_for(self, tenants):
         BybitAccount.objects.filter(pk=tenants["bob"].pk).update(status="disabled")

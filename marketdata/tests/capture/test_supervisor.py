@@ -11,6 +11,7 @@ from marketdata.bybit.ws_client import ConnectionState
 from marketdata.capture import supervisor as module
 from marketdata.capture.gaps import Feed, GapBook
 from marketdata.capture.supervisor import Supervisor
+from marketdata.tests.records import START
 
 FEED = Feed("trades", "BTCUSDT")
 
@@ -99,3 +100,18 @@ def test_a_bug_ends_it_and_is_kept_for_whoever_looks(supervise):
     supervisor._thread.join(30)
     assert not supervisor.is_alive()
     assert isinstance(supervisor.error, RuntimeError)
+
+
+def test_a_connection_that_does_not_bring_everything_is_made_anew_once(supervise):
+    client = ScriptedClient("up")
+    supervisor, gaps = supervise(client)
+    assert supervisor.connected.wait(30)
+    gaps.note_rows(FEED, START, START)
+    client.steady.clear()
+    supervisor.renew(1, "its topic was silent")
+    assert client.steady.wait(30)
+    # Of a connection that is gone by now.
+    supervisor.renew(1, "its topic was silent")
+    supervisor.stop()
+    assert client.log == ["up", "disconnect", "up", "unsubscribe", "disconnect"]
+    assert [gap.reason for gap in gaps.unwritten()] == ["its topic was silent"]

@@ -12,6 +12,7 @@ from django.db import (
     NotSupportedError,
     OperationalError,
     ProgrammingError,
+    connection,
 )
 
 from marketdata.capture.public_writers import TickerWriter, TradeWriter
@@ -22,6 +23,12 @@ from marketdata.models import PublicTrade, QuarantinedMessage, Stream, TickerSna
 from marketdata.tests.records import START, ticker, trade
 
 pytestmark = pytest.mark.django_db
+
+# What makes a session read, and write again.
+ONLY_READS = {
+    "sqlite": ("PRAGMA query_only = ON", "PRAGMA query_only = OFF"),
+    "postgresql": ("SET default_transaction_read_only = on", "RESET default_transaction_read_only"),
+}
 
 
 @pytest.fixture
@@ -150,6 +157,24 @@ def test_a_database_that_refuses_without_blaming_a_row_is_waited_for_and_told_of
     assert counts(tally) == {"received": 1, "stored": 1}
     (alarm,) = (record for record in caplog.records if "ALARM" in record.message)
     assert alarm.exc_info[0] is kind
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_database_that_only_reads_is_away_and_no_row_is_to_blame(
+    writer, tally, monkeypatch, caplog
+):
+    only_reads, writes = ONLY_READS[connection.vendor]
+    monkeypatch.setattr("marketdata.capture.writers.connection.close", lambda: None)
+    with connection.cursor() as cursor:
+        cursor.execute(only_reads)
+    writer.write([trade(1), trade(2)])
+    writer.request_stop(timeout=0)
+    with pytest.raises(DatabaseUnavailable, match="2 rows in hand"):
+        writer.flush()
+    assert counts(tally) == {"received": 2, "buffered": 2}
+    assert not [record for record in caplog.records if "ALARM" in record.message]
+    with connection.cursor() as cursor:
+        cursor.execute(writes)
 
 
 def test_rows_that_could_not_be_stored_are_said_at_the_end(writer, tally, monkeypatch):

@@ -197,6 +197,22 @@ class TestMatching:
         assert (report.new, report.known, report.repeated) == (2 - was_there, was_there, 1)
         assert len(stored_ids()) == 2
 
+    @pytest.mark.parametrize("kind", [row, whole])
+    def test_what_another_writer_stores_meanwhile_is_known(self, path, monkeypatch, kind):
+        monkeypatch.setattr(archive_lines, "BATCH_ROWS", 1)
+        lines = [kind(at(5), 1), kind(at(6), 2), kind(at(7), 3)]
+        stored(lines[2])
+        others = iter([lines[1]])
+
+        def meanwhile(position):
+            for line in others:
+                stored(line, exchange_ts=at(6, milliseconds=123))
+
+        report = ArchiveImporter().run(checked(write(path, text_of(lines))), meanwhile)
+        assert (report.new, report.known, report.repeated) == (1, 2, 0)
+        assert report.only_stored.count == 0
+        assert len(stored_ids()) == 3
+
     @pytest.mark.parametrize("batch", [1, 100])
     def test_twice_with_other_figures_is_a_conflict(self, imported, monkeypatch, batch):
         monkeypatch.setattr(archive_lines, "BATCH_ROWS", batch)
@@ -230,6 +246,17 @@ class TestAfterwards:
         imported([line])
         assert self.bring(line)["duplicate"] == 1
         assert len(stored_ids()) == 1
+
+    def test_flags_that_the_archive_did_not_carry_are_no_conflict(self, imported):
+        line = row(at(5), 1, timestamp=f"{int(at(5).timestamp())}.1230")
+        imported([line])
+        assert self.bring(line, is_block_trade=True, is_rpi=True)["duplicate"] == 1
+        assert self.bring(line, is_rpi=True, price=Decimal(1))["quarantined"] == 1
+
+    def test_flags_that_two_sources_carry_are_compared(self):
+        line = row(at(5), 1, timestamp=f"{int(at(5).timestamp())}.1230")
+        stored(line, sequence=4711)
+        assert self.bring(line, is_block_trade=True)["quarantined"] == 1
 
     def test_after_an_import_that_met_two_of_one_id_both_are_known(self, imported):
         line = row(at(5), 1)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from marketdata.bybit.records import Reject
-from marketdata.capture import vouching
+from marketdata.capture import books, vouching
 from marketdata.capture.books import Books
 from marketdata.capture.config import CaptureConfig
 from marketdata.capture.feeds import BEAT_MARGIN, TICK, Feed
@@ -44,12 +44,17 @@ examples = settings(
 class Life(RuleBasedStateMachine):
     """One feed, its exchange, and the capture that follows it."""
 
+    began_at = START
+
     def __init__(self):
         super().__init__()
         for model in (CoverageInterval, CaptureGap, PublicTrade):
             model.objects.all().delete()
         self.clock = 0
         self.made: list[int] = []
+        # Those of them that are in quarantine: in memory, and safe in the database.
+        self.rejected: list[int] = []
+        self.set_aside: set[int] = set()
         self.connected_at = 0
         self.is_connected = True
         self._begin()
@@ -58,6 +63,7 @@ class Life(RuleBasedStateMachine):
         self.books = Books()
         self.writer = TradeWriter(self.books.tally, self.books.quarantine)
         part = Part(CaptureConfig(), self.books, None)
+        Life.began_at = START + self.clock * TICK
         part._go_on({FEED: partial(PublicTrade.objects.last_ts, FEED.symbol)})
 
     @rule(gaps=st.lists(st.integers(0, 2), min_size=1, max_size=6))
@@ -97,27 +103,40 @@ class Life(RuleBasedStateMachine):
             self.clock += 1
             reject = Reject("publicTrade.BTCUSDT", "bad", str(self.clock))
             self.books.quarantine.add(StreamKey("trades"), reject)
+            self.rejected.append(len(self.made))
             self.made.append(self.clock)
 
     @rule(times=st.integers(1, 3))
     def the_books_are_kept(self, times):
         for _ in range(times):
             self.books.voucher.look([self.writer])
-            self.books.persist()
+            self._persist()
+
+    def _persist(self):
+        self.books.persist()
+        self.set_aside.update(self.rejected)
 
     @rule()
     def it_is_killed_and_begins_anew(self):
         self.is_connected = True
         self.connected_at += 1
+        self.rejected.clear()
         self._begin()
-        self.books.persist()
+        self._persist()
+        stored = set(PublicTrade.objects.values_list("trade_id", flat=True))
+        missing = [Span(row.started_at, row.ended_at or NOW) for row in gaps_of(FEED)]
+        for number, at in enumerate(self.made):
+            moment = START + at * TICK
+            if trade(number).trade_id not in stored and number not in self.set_aside:
+                assert any(span.start <= moment <= span.end for span in missing), (number, missing)
 
     @rule()
     def it_stops_and_begins_anew(self):
         self.books.gaps.end(START + timedelta(milliseconds=self.clock))
         self.writer.flush()
         self.books.voucher.look([self.writer], closing=True)
-        self.books.persist()
+        self._persist()
+        self.books.end()
         self.it_is_killed_and_begins_anew()
 
     @rule(share=st.sampled_from([0.0, 0.5]))
@@ -167,6 +186,7 @@ class Life(RuleBasedStateMachine):
 @pytest.mark.django_db
 def test_what_is_vouched_for_and_what_is_missing_are_a_whole(monkeypatch):
     monkeypatch.setattr(vouching, "EVERY_SECONDS", 0.0)
+    monkeypatch.setattr(books.timezone, "now", lambda: Life.began_at)
     assert timedelta(seconds=20) > 2 * BEAT_MARGIN
     run_state_machine_as_test(Life, settings=examples)
 

@@ -247,6 +247,22 @@ class TestVerify:
         assert code == ExitCode.OK
         assert "(exactly its block trades)" in out
 
+    @pytest.mark.parametrize("asked", [("--stream", "tickers"), ("--until", at(55).isoformat())])
+    def test_nothing_to_verify_is_said_and_is_six(self, market, capsys, asked):
+        covered(0, 150, feed=Feed("tickers", "BTCUSDT"))
+        assert run(capsys, *asked)[0] == ExitCode.OK
+        code, out = run(capsys, *asked, "--verify")
+        assert code == ExitCode.DATA_INCOMPLETE
+        assert "There was nothing to verify" in out
+        code, out = run(capsys, *asked, "--verify", "--json")
+        told = json.loads(out)
+        assert (code, told["minutes_compared"]) == (ExitCode.DATA_INCOMPLETE, 0)
+        assert told["complete"] is False
+
+    def test_json_tells_a_verification_from_none(self, market, capsys):
+        assert json.loads(run(capsys, "--json")[1])["minutes_compared"] is None
+        assert json.loads(run(capsys, "--json", "--verify")[1])["minutes_compared"] == 2
+
     def test_an_exchange_that_does_not_answer_is_75(self, market, capsys, settings):
         settings.BYBIT_ENDPOINTS = Endpoints(
             rest="http://127.0.0.1:9", ws_public="ws://127.0.0.1:9"

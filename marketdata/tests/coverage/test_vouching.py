@@ -12,6 +12,8 @@ from marketdata.capture.collectors import PublicCollector
 from marketdata.capture.feeds import TICK, Feed
 from marketdata.capture.public_writers import TickerWriter, TradeWriter
 from marketdata.capture.tally import UNKNOWN, StreamKey
+from marketdata.coverage.ledger import vouch
+from marketdata.coverage.spans import Span
 from marketdata.models import CaptureGap, CoverageInterval
 from marketdata.tests.records import START, ticker, trade
 
@@ -267,3 +269,38 @@ def test_one_feed_alone_does_not_say_how_far_its_connection_has_come(desk):
     assert collector.newest == times["ETHUSDT"]
     collector.on_connecting()
     assert collector.newest is None
+
+
+def test_what_is_taken_back_is_in_no_interval_and_stays_so(desk):
+    desk.receive(1, 5, 9)
+    desk.trades.flush()
+    desk.look()
+    desk.books.voucher.revoke(FEED, Span(at(4), at(6)))
+    desk.look()
+    divided = (at(1) + TICK, at(4) - TICK)
+    assert covered() == [divided, (at(6) + TICK, at(9) - TICK)]
+    desk.receive(12, 15)
+    desk.trades.flush()
+    desk.look()
+    desk.look()
+    assert covered() == [divided, (at(6) + TICK, at(15) - TICK)]
+
+
+def test_what_is_claimed_and_not_written_is_taken_back_as_well(desk):
+    desk.receive(1, 5, 9)
+    desk.trades.flush()
+    desk.books.vouch(desk.writers)
+    desk.books.voucher.revoke(FEED, Span(at(4), at(6)))
+    desk.look()
+    assert covered() == [(at(1) + TICK, at(4) - TICK), (at(6) + TICK, at(9) - TICK)]
+    desk.receive(12)
+    desk.trades.flush()
+    desk.look()
+    assert covered() == [(at(1) + TICK, at(4) - TICK), (at(6) + TICK, at(12) - TICK)]
+
+
+def test_what_an_earlier_capture_vouched_for_is_taken_back(desk):
+    vouch(*FEED, at(1), at(9), CoverageInterval.Source.LIVE)
+    desk.books.voucher.revoke(FEED, Span(at(4), at(20)))
+    desk.look()
+    assert covered() == [(at(1), at(4) - TICK)]

@@ -42,7 +42,6 @@ def drill(environment: dict[str, str], *arguments: str) -> tuple[int, dict[str, 
     return process.returncode, json.loads(out), err
 
 
-@pytest.mark.drill
 @pytest.mark.timeout(DRILL_SECONDS + 10)
 @pytest.mark.parametrize("kinds", SAMPLES)
 def test_faults_lose_nothing_silently(environment, kinds):

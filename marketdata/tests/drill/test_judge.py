@@ -16,6 +16,7 @@ from marketdata.drill.sabotage import WAYS
 from marketdata.drill.spooled import Spooled, spooled_rows
 from marketdata.drill.truth import Truth
 from marketdata.models import (
+    CaptureGap,
     CoverageInterval,
     PrivateExecution,
     PublicTrade,
@@ -90,6 +91,14 @@ class TestAbsentRows:
         assert figures(verdict) == (0, 3, 0, 0)
         assert verdict.is_green
         assert (verdict.declared_seconds, verdict.excess) == ([2.0], [1.0])
+
+    def test_a_gap_that_repairs_have_shrunk_is_judged_by_what_it_was_for(self, scene):
+        first = {"started_at": scene.at(10).isoformat(), "ended_at": scene.at(18).isoformat()}
+        scene.faults[0].recovered = scene.at(12)
+        scene.gap(16, 18, state="partial")
+        assert not scene.judge().is_green
+        CaptureGap.objects.update(evidence={"first": first})
+        assert scene.judge().is_green
 
     def test_a_gap_that_goes_on_declares_what_comes_after_its_start(self, scene):
         scene.lose(11, 15)

@@ -1,0 +1,92 @@
+"""System checks of the secrets and hosts that the site starts with: docs/security.md lists them.
+
+Those with `START` are run at every start of anything, also of a web server, and end it. They
+never repeat what they look at.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import stat
+from collections import Counter
+from ipaddress import ip_address
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
+
+from accounts.checks import START
+
+KEY_LENGTH = 50
+KEY_BITS = 128
+SAMPLE_WORDS = ("change", "example", "insecure", "password", "placeholder", "sample", "secret")
+FRESH = (
+    'Make one: python -c "import secrets; print(secrets.token_urlsafe(50))", or `make .env` '
+    "for a whole .env."
+)
+
+
+@register(START)
+def secret_key(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Whoever guesses the key that signs sessions is everybody."""
+    if settings.DEBUG:
+        return []
+    return [
+        Error(wrong, hint=FRESH, id=id_)
+        for key in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
+        for wrong, id_ in _weakness(key)
+    ]
+
+
+@register(START)
+def hosts(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """A Host header that is not ours is refused, and tracebacks stay on this machine."""
+    names = settings.ALLOWED_HOSTS
+    if settings.DEBUG:
+        strangers = [name for name in names if not _is_loopback(name)]
+        hint = "Set GRIDBOT_DEBUG=false, or let GRIDBOT_ALLOWED_HOSTS name this machine alone."
+        message = "GRIDBOT_DEBUG shows tracebacks, and GRIDBOT_ALLOWED_HOSTS lets others see them."
+        return [Error(message, hint=hint, id="gridbot.E004")] if strangers else []
+    if "*" in names:
+        message = "GRIDBOT_ALLOWED_HOSTS takes any host name for this site's."
+        return [Error(message, hint="Name the hosts of the admin.", id="gridbot.E003")]
+    return []
+
+
+@register(Tags.security, deploy=True)
+def settings_file(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """The file with the secrets is its owner's alone."""
+    try:
+        mode = os.stat(settings.GRIDBOT_SETTINGS_FILE).st_mode
+    except OSError:
+        return []
+    if not mode & (stat.S_IRWXG | stat.S_IRWXO):
+        return []
+    hint = "chmod 600 the file, and make new secrets if others were on the machine."
+    return [Warning("Others may read the settings file.", hint=hint, id="gridbot.W001")]
+
+
+def entropy(text: str) -> float:
+    """Shannon's entropy of the characters of `text`, in bits: the most that it can hide."""
+    return -sum(n * math.log2(n / len(text)) for n in Counter(text).values())
+
+
+def _weakness(key: str) -> list[tuple[str, str]]:
+    if any(word in key.lower() for word in SAMPLE_WORDS):
+        return [("SECRET_KEY is a sample, or words.", "gridbot.E002")]
+    # A text that repeats itself is found in its double, before the end of the first.
+    repeats = key in (key + key)[1:-1]
+    if len(key) < KEY_LENGTH or repeats or entropy(key) < KEY_BITS:
+        return [(f"SECRET_KEY is not {KEY_LENGTH} random characters.", "gridbot.E001")]
+    return []
+
+
+def _is_loopback(host: str) -> bool:
+    name = host.strip("[]").removeprefix(".")
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,77 @@
+"""The page of the audit log: whose entries it shows, and that nobody writes to it."""
+
+from __future__ import annotations
+
+import pytest
+from auditlog.models import LogEntry
+from django.contrib.auth.models import Permission
+
+from accounts.tests.factories import ApiCredentialFactory
+from gridbot_site.tests.signing_in import give_password
+
+pytestmark = pytest.mark.django_db
+PAGE = "/admin/auditlog/logentry/"
+
+
+def last():
+    return LogEntry.objects.order_by("pk").last()
+
+
+@pytest.fixture
+def bob_reads(bob, bob_client):
+    """The browser of bob, who may see the audit log."""
+    bob.user_permissions.add(
+        Permission.objects.get(codename="view_logentry", content_type__app_label="auditlog")
+    )
+    return bob_client
+
+
+def test_tenants_see_what_concerns_their_rows_and_nothing_else(
+    bob_reads, bob_account, charlie_account
+):
+    for account in (bob_account, charlie_account):
+        ApiCredentialFactory.create(account=account, api_key=f"key-of-{account.user}")
+    page = bob_reads.get(PAGE).content.decode()
+    assert "key-of-bob" in page
+    assert "charlie" not in page
+    assert bob_reads.get(f"{PAGE}?q=charlie").context["cl"].result_count == 0
+    for entry in LogEntry.objects.all():
+        own = entry.additional_data.get("owner") == str(bob_account.user_id)
+        assert bob_reads.get(f"{PAGE}{entry.pk}/change/").status_code == (200 if own else 302)
+
+
+def test_operators_see_everything_in_one_list(olivia_client, client, charlie_account):
+    give_password(client, "nobody")
+    page = olivia_client.get(PAGE).content.decode()
+    for text in ("charlie", "unknown user", "password refused", "127.0.0.1", "account of charlie"):
+        assert text in page
+
+
+def test_changes_are_shown_from_old_to_new(olivia_client, alice_account):
+    alice_account.account_name = "<b>renamed"
+    alice_account.save()
+    for page in (PAGE, f"{PAGE}{last().pk}/change/"):
+        assert (
+            "account_name: account of alice → &lt;b&gt;renamed"
+            in olivia_client.get(page).content.decode()
+        )
+
+
+def test_of_a_new_row_what_it_holds_is_shown(olivia_client, alice_account):
+    page = olivia_client.get(f"{PAGE}{last().pk}/change/").content.decode()
+    assert "account_name: account of alice" in page
+    assert "None →" not in page
+    assert "status_reason" not in page
+
+
+def test_nobody_writes_to_it(olivia_client, alice):
+    entry = last()
+    assert olivia_client.get(f"{PAGE}add/").status_code == 403
+    assert olivia_client.post(f"{PAGE}{entry.pk}/change/", {}).status_code == 403
+    assert olivia_client.post(f"{PAGE}{entry.pk}/delete/", {"post": "yes"}).status_code == 403
+    assert LogEntry.objects.filter(pk=entry.pk).exists()
+
+
+@pytest.mark.parametrize("app", ["otp_totp/totpdevice", "otp_static/staticdevice"])
+def test_the_admin_has_no_page_of_keys(olivia_client, app):
+    assert olivia_client.get(f"/admin/{app}/").status_code == 404
