@@ -230,8 +230,12 @@ class AccountFilter(admin.SimpleListFilter):
 
 def _parameters(offered: Any) -> Iterable[str]:
     """The names in a query string that a list filter reads."""
+    if isinstance(offered, tuple | list):  # a field and the class of its filter
+        offered = offered[0]
     if isinstance(offered, str):
-        return (f"{offered}__exact", f"{offered}__isnull")
+        # Of choices and flags, of a related row, and of a time.
+        lookups = ("exact", "id__exact", "isnull", "gte", "lt")
+        return tuple(f"{offered}{LOOKUP_SEP}{lookup}" for lookup in lookups)
     several: Iterable[str] = getattr(offered, "parameter_names", ())
     return several or (offered.parameter_name,)
 
