@@ -12,6 +12,7 @@ from django.utils.decorators import method_decorator
 from django.views.decorators.debug import sensitive_post_parameters
 
 from accounts.models import ApiCredential, BybitAccount, User
+from accounts.related import Relation
 from accounts.tenant_admin import AccountFilter, CountedDeletionMixin, TenantAdmin, TenantForm
 from accounts.vault import VaultError
 
@@ -37,6 +38,9 @@ class UserAdmin(CountedDeletionMixin, UserAdminBase):
         ),
         ("Important dates", {"fields": ("last_login", "date_joined")}),
     )
+
+    class Media:
+        css: ClassVar[dict[str, list[str]]] = {"all": ["gridbot/admin.css"]}
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         """For superusers."""
@@ -70,6 +74,23 @@ class BybitAccountAdmin(TenantAdmin):
     list_select_related = ("user",)
     search_fields = ("account_name", "user__username")
     ordering = ("user__username", "account_name")
+    related = (
+        Relation(
+            *("accounts.ApiCredential", "API credentials", {"account": "pk"}),
+            ("api_key", "secret_state", "is_active", "updated_at"),
+            order="-is_active",
+        ),
+        Relation(
+            *("strategies.Strategy", "Strategies", {"account": "pk"}),
+            ("name", "symbol", "is_enabled", "updated_at"),
+            order="name",
+        ),
+        Relation(
+            *("strategies.Run", "Runs", {"account": "pk"}),
+            ("started_at", "run_type", "status", "ended_at"),
+            order="-started_at",
+        ),
+    )
 
     def get_readonly_fields(
         self, request: HttpRequest, obj: BybitAccount | None = None

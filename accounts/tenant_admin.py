@@ -15,12 +15,13 @@ from django.contrib import admin
 from django.contrib.auth import get_permission_codename
 from django.db import models
 from django.db.models.constants import LOOKUP_SEP
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils.text import capfirst
 
 from accounts.deletion import cascade_counts
 from accounts.display import shown
 from accounts.models import BybitAccount, User
+from accounts.related import Relation, tables
 
 # Generic to the type checker alone: at run time Django's classes take no parameters.
 if TYPE_CHECKING:
@@ -65,6 +66,12 @@ class TenantAdmin(CountedDeletionMixin, ModelAdmin):
     # From a row to its user.
     owner_path: ClassVar[str] = "user"
     show_full_result_count = False
+    change_form_template = "admin/row.html"
+    # Tables of other rows at the foot of a row's page.
+    related: ClassVar[tuple[Relation, ...]] = ()
+
+    class Media:
+        css: ClassVar[dict[str, list[str]]] = {"all": ["gridbot/admin.css"]}
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
         """All rows for superusers, one's own for everybody else."""
@@ -99,6 +106,33 @@ class TenantAdmin(CountedDeletionMixin, ModelAdmin):
         """The permission of the kind, on one's own rows."""
         return super().has_delete_permission(request, obj) and self.is_own(request, obj)
 
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        """What a filter of the page offers, and nothing else.
+
+        Django's own rule lets any column of the model be asked about by any comparison.
+        """
+        return lookup in {
+            name for offered in self.get_list_filter(request) for name in _parameters(offered)
+        }
+
+    def readable_columns(self, names: Iterable[Any]) -> list[Any]:
+        """Columns as this page displays them."""
+        return [name if hasattr(self, name) else shown(self.model._meta, name) for name in names]
+
+    def render_change_form(
+        self,
+        request: HttpRequest,
+        context: dict[str, Any],
+        add: bool = False,
+        change: bool = False,
+        form_url: str = "",
+        obj: Any | None = None,
+    ) -> HttpResponse:
+        """Django's page of a row, with the tables of what belongs to it."""
+        if obj is not None:
+            context["related_tables"] = tables(self.admin_site, self.related, request, obj)
+        return super().render_change_form(request, context, add, change, form_url, obj)
+
     def get_field_queryset(
         self, db: str | None, db_field: Any, request: HttpRequest
     ) -> models.QuerySet[Any] | None:
@@ -132,7 +166,7 @@ class ReadOnlyAdmin(TenantAdmin):
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:
         """Figures in plain notation, times to the millisecond."""
-        return [shown(self.model._meta, name) for name in super().get_list_display(request)]
+        return self.readable_columns(super().get_list_display(request))
 
     def get_fields(self, request: HttpRequest, obj: Any | None = None) -> list[Any]:
         """All columns but numbers of rows and the user, who is the account's; the long ones last."""
@@ -192,6 +226,18 @@ class AccountFilter(admin.SimpleListFilter):
         if chosen not in {value for value, _ in self.lookup_choices}:
             return queryset.none()
         return queryset.filter(account=chosen)
+
+
+def _parameters(offered: Any) -> Iterable[str]:
+    """The names in a query string that a list filter reads."""
+    if isinstance(offered, tuple | list):  # a field and the class of its filter
+        offered = offered[0]
+    if isinstance(offered, str):
+        # Of choices and flags, of a related row, and of a time.
+        lookups = ("exact", "id__exact", "isnull", "gte", "lt")
+        return tuple(f"{offered}{LOOKUP_SEP}{lookup}" for lookup in lookups)
+    several: Iterable[str] = getattr(offered, "parameter_names", ())
+    return several or (offered.parameter_name,)
 
 
 def _as_queryset(objs: models.QuerySet[Any] | Sequence[Any]) -> models.QuerySet[Any]:

@@ -14,13 +14,20 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from accounts.models import BybitAccount
     from gridbot_site.tests.browser import Tab
+    from strategies.models import Run
 
 PICTURES = Path(__file__).parent / "pictures"
+START = datetime(2026, 1, 2, 14, 30, tzinfo=UTC)
+WIDTH = 1360
+ORDER = "1f0c7a52-7d64-4c7e-9f0e-7d2f4f1c9b10"
 Scene = Callable[["Tab"], None]
 SCENES: dict[str, Scene] = {}
 
@@ -48,6 +55,115 @@ def sign_in(tab: Tab) -> None:
         tab.fill_in(username="olivia", password=PASSWORD)
         tab.submit()
     tab.page.fill("[name=otp_token]", "123 456")
+
+
+@scene
+def account_form(tab: Tab) -> None:
+    """An account with its credential and its strategies."""
+    account = tenants_account(tab)
+    tab.go(f"/admin/accounts/bybitaccount/{account.pk}/change/")
+    show_whole(tab)
+
+
+@scene
+def strategy_preview(tab: Tab) -> None:
+    """A configuration, and the grid that it would build, before anything is saved."""
+    account = tenants_account(tab)
+    tab.go(f"/admin/strategies/strategy/add/?account={account.pk}")
+    tab.fill_in(name="tight", symbol="BTCUSDT", grid_count="8", grid_step="0.15")
+    tab.fill_in(amount="250", preview_wallet="2000")
+    tab.page.click("button[name=_preview]")
+    tab.page.wait_for_selector(".preview-levels")
+    show_whole(tab)
+
+
+@scene
+def trades_list(tab: Tab) -> None:
+    """The trades of a symbol and a day."""
+    tenants_account(tab)
+    tab.page.set_viewport_size({"width": WIDTH, "height": 900})
+    tab.go(f"/admin/marketdata/publictrade/?symbol=BTCUSDT&day={START:%Y-%m-%d}")
+
+
+@scene
+def order_page(tab: Tab) -> None:
+    """A state of an order, with its other states and its executions."""
+    from marketdata.models import Order
+
+    tenants_account(tab)
+    tab.go(f"/admin/marketdata/order/{Order.objects.get(status='Filled').pk}/change/")
+    show_whole(tab)
+
+
+def show_whole(tab: Tab) -> None:
+    """Make the tab as high as its page."""
+    tab.page.set_viewport_size({"width": WIDTH, "height": 400})
+    height = tab.page.evaluate("document.querySelector('#main').scrollHeight")
+    tab.page.set_viewport_size({"width": WIDTH, "height": height + 20})
+    tab.page.evaluate("window.scrollTo(0, 0)")
+
+
+def tenants_account(tab: Tab) -> BybitAccount:
+    """The account of a tenant who is signed in to `tab`, with a little of everything, made up."""
+    from accounts.tests.cast import grant_tenant_permissions
+    from accounts.tests.factories import ApiCredentialFactory, BybitAccountFactory, UserFactory
+    from gridbot_site.live_server import session_cookie
+    from strategies.tests.factories import RunFactory, StrategyFactory
+
+    user = UserFactory.create(username="alice")
+    grant_tenant_permissions(user)
+    account: BybitAccount = BybitAccountFactory.create(user=user, account_name="main")
+    ApiCredentialFactory.create(
+        account=account, api_key="aB3dE5fG7hJ9", secret=f"made up for the picture, {1:x}a2b"
+    )
+    strategy = StrategyFactory.create(account=account, name="wide", is_enabled=True)
+    _make_facts(account, RunFactory.create(account=account, strategy=strategy, started_at=START))
+    tab.page.context.add_cookies([session_cookie(user, tab.base_url)])
+    return account
+
+
+def _make_facts(account: BybitAccount, run: Run) -> None:
+    from marketdata.tests import factories
+
+    factories.InstrumentFactory.create()
+    factories.TickerSnapshotFactory.create(exchange_ts=START, last_price=Decimal("61234.5"))
+    factories.WalletSnapshotFactory.create(account=account, exchange_ts=START)
+    for n in range(260):
+        factories.PublicTradeFactory.create(
+            symbol=("BTCUSDT", "BTCUSDT", "ETHUSDT")[n % 3],
+            exchange_ts=START + timedelta(milliseconds=731 * n),
+            side=("Buy", "Sell")[n * n % 7 % 2],
+            price=Decimal("61234.5") + Decimal(n * 37 % 101) / 10,
+            size=Decimal(n * 53 % 997 + 1) / 1000,
+        )
+    order = {"account": account, "run": run, "order_id": ORDER, "order_link_id": "wide-long-1"}
+    order |= {"side": "Sell", "price": Decimal("61300"), "qty": Decimal("0.02")}
+    for n, (status, filled) in enumerate(
+        [("New", "0"), ("PartiallyFilled", "0.008"), ("Filled", "0.02")]
+    ):
+        factories.OrderFactory.create(
+            **order,
+            status=status,
+            cum_exec_qty=Decimal(filled),
+            leaves_qty=Decimal("0.02") - Decimal(filled),
+            closed_pnl=Decimal("1.0512") if status == "Filled" else None,
+            exchange_ts=START + timedelta(seconds=20 * n),
+            raw_json={
+                "orderId": ORDER,
+                "orderStatus": status,
+                "side": "Sell",
+                "cumExecQty": filled,
+            },
+        )
+    for n, (qty, pnl) in enumerate([("0.008", "0.52"), ("0.007", "0.61"), ("0.005", "-0.02")]):
+        factories.PrivateExecutionFactory.create(
+            **{name: order[name] for name in ("account", "run", "order_id", "side")},
+            exec_price=Decimal("61300"),
+            exec_qty=Decimal(qty),
+            exec_fee=Decimal(qty) * Decimal("12.26"),
+            exec_pnl=Decimal(pnl),
+            exchange_ts=START + timedelta(seconds=20 + 10 * n),
+        )
 
 
 def main(names: list[str]) -> int:

@@ -7,7 +7,15 @@ from decimal import Decimal
 
 import pytest
 
-from accounts.display import readable
+from accounts.display import (
+    REDACTED,
+    coloured_amount,
+    coloured_side,
+    names_a_secret,
+    readable,
+    redacted,
+    redacted_text,
+)
 
 
 @pytest.mark.parametrize(
@@ -31,3 +39,87 @@ from accounts.display import readable
 )
 def test_a_value_is_shown_as_a_person_reads_it(value, text):
     assert str(readable(value)) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("Buy", '<span class="side-buy">Buy</span>'),
+        ("Sell", '<span class="side-sell">Sell</span>'),
+        ("", "-"),
+        ("<b>", "<b>"),
+    ],
+)
+def test_a_side_has_its_colour(value, text):
+    assert coloured_side(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "-"),
+        (Decimal("0E-12"), "0"),
+        (Decimal("1.50"), '<span class="gain">+1.5</span>'),
+        (Decimal("-1.50"), '<span class="loss">-1.5</span>'),
+    ],
+)
+def test_a_profit_has_its_sign_and_its_colour(value, text):
+    assert coloured_amount(value) == text
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        *("apiKey", "api_key", "API-KEY", "apikey", "X-BAPI-API-KEY", "X-BAPI-SIGN", "secret"),
+        *("apiSecret", "client_secret", "sign", "signature", "token", "accessToken", "password"),
+        *("dbPassword", "passphrase", "Authorization", "privateKey", "secretKey", "SECRET"),
+    ],
+)
+def test_keys_of_secrets_are_known(key):
+    assert names_a_secret(key)
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["orderId", "side", "signal", "assigned", "design", "key", "keyword", "tokens_left", "symbol"],
+)
+def test_other_keys_are_left_alone(key):
+    assert not names_a_secret(key)
+
+
+def test_json_is_redacted_at_any_depth_and_not_changed():
+    value = {"a": [{"apiKey": "canary", "b": 1}], "secret": {"deep": ["canary"]}, "sign": None}
+    before = str(value)
+    assert redacted(value) == {"a": [{"apiKey": REDACTED, "b": 1}], "secret": REDACTED} | {
+        "sign": REDACTED
+    }
+    assert str(value) == before
+    assert "canary" not in readable(value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"apiKey": "canary", "b": 1}',
+        '[{"sign": "canary"}]',
+        '{"op": "auth", "secret": "canary", "b": … cut',
+        "{'token': 'canary'}",
+        "https://example.com/?api_key=canary&b=1",
+        "password: canary",
+        "Authorization: Bearer canary",
+        '{"secret": "two canary", cut',
+        '{"secret": "a \\"canary\\"", cut',
+        '{"text": "{\\"secret\\": \\"canary\\"}", cut',
+        '{"token": ["a", "canary"], cut',
+    ],
+)
+def test_a_text_as_received_loses_what_looks_like_a_secret(text):
+    shown = redacted_text(text)
+    assert "canary" not in shown
+    assert REDACTED in shown
+
+
+def test_a_text_as_received_is_otherwise_as_it_was():
+    assert redacted_text("price: abc <b>") == "<pre>price: abc &lt;b&gt;</pre>"
+    assert redacted_text('{"p": "abc"}') == "<pre>{\n &quot;p&quot;: &quot;abc&quot;\n}</pre>"
+    assert "[[[[" in redacted_text("[" * 100_000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 from django.db import models
@@ -15,6 +16,11 @@ def decimal_field(**kwargs: Any) -> models.DecimalField[Any, Any]:
 def symbol_field(**kwargs: Any) -> models.CharField[Any, Any]:
     """A contract's name, for example BTCUSDT."""
     return models.CharField(max_length=32, **kwargs)
+
+
+def plain(number: Decimal) -> str:
+    """A number as a row's name shows it: no exponent, no trailing zeros."""
+    return f"{Decimal(number).normalize():f}"
 
 
 class Side(models.TextChoices):

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from django.db import models
 
 from accounts.tenancy import TenantOwned
-from marketdata.models.fields import Side, decimal_field, symbol_field
+from marketdata.models.fields import Side, decimal_field, plain, symbol_field
 from marketdata.queries import ExecutionManager, TenantFactManager
 
 
@@ -60,11 +60,15 @@ class PrivateExecution(PrivateFact):
             )
         ]
         indexes: ClassVar = [
-            models.Index(fields=["account", "exchange_ts"], name="executions_of_account")
+            models.Index(fields=["account", "exchange_ts"], name="executions_of_account"),
+            # From the page of an order to its executions.
+            models.Index(fields=["account", "order_id"], name="executions_of_order"),
+            # The admin's lists, the newest first, here and of the other private facts.
+            models.Index(fields=["exchange_ts"], name="executions_by_time"),
         ]
 
     def __str__(self) -> str:
-        return f"{self.symbol} {self.exec_type} {self.side} {self.exec_qty} at {self.exec_price}"
+        return f"{self.symbol} {self.exec_type} {self.side} {plain(self.exec_qty)} at {plain(self.exec_price)}"
 
 
 class Order(PrivateFact):
@@ -100,11 +104,12 @@ class Order(PrivateFact):
             )
         ]
         indexes: ClassVar = [
-            models.Index(fields=["account", "exchange_ts"], name="orders_of_account")
+            models.Index(fields=["account", "exchange_ts"], name="orders_of_account"),
+            models.Index(fields=["exchange_ts"], name="orders_by_time"),
         ]
 
     def __str__(self) -> str:
-        return f"{self.symbol} {self.side} {self.qty} at {self.price}: {self.status}"
+        return f"{self.symbol} {self.side} {plain(self.qty)} at {plain(self.price)}: {self.status}"
 
 
 class PositionSnapshot(PrivateFact):
@@ -134,9 +139,10 @@ class PositionSnapshot(PrivateFact):
                 name="position_state_once",
             )
         ]
+        indexes: ClassVar = [models.Index(fields=["exchange_ts"], name="positions_by_time")]
 
     def __str__(self) -> str:
-        return f"{self.symbol} leg {self.position_idx}: {self.size}"
+        return f"{self.symbol} leg {self.position_idx}: {plain(self.size)}"
 
 
 class WalletSnapshot(PrivateFact):
@@ -162,6 +168,7 @@ class WalletSnapshot(PrivateFact):
                 fields=["account", "coin", "exchange_ts", "digest"], name="wallet_state_once"
             )
         ]
+        indexes: ClassVar = [models.Index(fields=["exchange_ts"], name="wallets_by_time")]
 
     def __str__(self) -> str:
-        return f"{self.coin} {self.wallet_balance}"
+        return f"{self.coin} {plain(self.wallet_balance)}"

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from django.db import models
 
-from marketdata.models.fields import Side, decimal_field, symbol_field
+from marketdata.models.fields import Side, decimal_field, plain, symbol_field
 from marketdata.queries import FactManager, PublicTradeManager
 
 
@@ -39,7 +39,7 @@ class PublicTrade(models.Model):
         indexes: ClassVar = [models.Index(fields=["exchange_ts"], name="trades_by_time")]
 
     def __str__(self) -> str:
-        return f"{self.symbol} {self.side} {self.size} at {self.price}"
+        return f"{self.symbol} {self.side} {plain(self.size)} at {plain(self.price)}"
 
 
 class TickerSnapshot(models.Model):
@@ -69,7 +69,7 @@ class TickerSnapshot(models.Model):
         indexes: ClassVar = [models.Index(fields=["exchange_ts"], name="tickers_by_time")]
 
     def __str__(self) -> str:
-        return f"{self.symbol} last {self.last_price}"
+        return f"{self.symbol} last {plain(self.last_price)}"
 
 
 class Instrument(models.Model):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 from django.urls import reverse
 
 from gridcore import GridConfig, RiskConfig
+from strategies.config import GRID_KEYS, RISK_KEYS
 from strategies.models import Strategy
 from strategies.tests.factories import GridStateFactory, RunFactory, StrategyFactory
 
@@ -20,7 +19,7 @@ def change(row):
 
 
 def form(account, **values):
-    return {"account": account.pk, "name": "grid", "symbol": "BTCUSDT", "config": "{}", **values}
+    return {"account": account.pk, "name": "grid", "symbol": "BTCUSDT", **values}
 
 
 def errors(response):
@@ -29,11 +28,11 @@ def errors(response):
 
 
 def test_a_strategy_is_added_to_ones_own_account(bob_client, bob_account):
-    config = '{"grid_count": 20, "grid_step": 0.4}'
-    response = bob_client.post(ADD, form(bob_account, config=config, symbol="btcusdt"))
+    boxes = {"grid_count": "20", "grid_step": "0.4", "risk_max_margin": "5"}
+    response = bob_client.post(ADD, form(bob_account, symbol="btcusdt", **boxes))
     assert response.status_code == 302
     strategy = Strategy.objects.for_user(bob_account.user).get()
-    assert strategy.config == {"grid_count": 20, "grid_step": 0.4}
+    assert strategy.config == {"grid_count": 20, "grid_step": 0.4, "risk": {"max_margin": 5.0}}
     assert strategy.symbol == "BTCUSDT"
 
 
@@ -49,37 +48,74 @@ def test_a_strategy_is_not_added_to_the_account_of_another(bob_client, bob_accou
 
 
 def test_the_form_starts_with_the_defaults_and_names_them(bob_client, bob_account):
-    page = bob_client.get(ADD)
-    config = page.context["adminform"].form["config"]
-    risk = RiskConfig(0.8, 1.2, 8.0, 0.15).__dict__
-    assert json.loads(config.value()) == {**GridConfig().__dict__, "risk": risk}
-    assert "grid_count 50, grid_step 0.2, rebalance_threshold 0.3" in config.help_text
-    assert "increase_same_position_on_low_margin false" in config.help_text
+    boxes = bob_client.get(ADD).context["adminform"].form
+    expected = GridConfig().__dict__ | {
+        f"risk_{key}": "no" if value is False else value
+        for key, value in RiskConfig(0.8, 1.2, 8.0, 0.15).__dict__.items()
+    }
+    assert {name: boxes[name].value() for name in expected} == expected
+    assert boxes["grid_step"].help_text.endswith("Blank: 0.2.")
+    assert boxes["risk_increase_same_position_on_low_margin"].help_text.endswith("Blank: no.")
+    assert boxes["amount"].value() is None
+
+
+def test_every_key_of_the_configuration_has_its_box(bob_client, bob_account):
+    boxes = set(bob_client.get(ADD).context["adminform"].form.fields)
+    assert {*GRID_KEYS, "amount", *(f"risk_{key}" for key in RISK_KEYS)} <= boxes
 
 
 @pytest.mark.parametrize(
-    ("config", "message"),
+    ("box", "value", "message"),
     [
-        ('{"grid_count": 0}', "grid_count must be positive, not 0."),
-        ('{"grid_step": NaN}', "grid_step must be positive, not nan."),
-        ('{"steps": 1}', "Unknown key 'steps'"),
-        ('{"amount": "x"}', "amount: invalid amount string 'x'"),
-        ('{"risk": {"max_liq_ratio": 0}}', "risk.max_liq_ratio must be positive, not 0."),
-        ("[]", "The configuration is a JSON object"),
-        ("{", "Enter a valid JSON."),
-        ('{"grid_count": ' + "1" * 5000 + "}", "Enter a valid JSON."),
-        ("[" * 100_000, "Enter a valid JSON."),
+        ("grid_count", "0", "Must be positive, not 0."),
+        ("grid_count", "251", "Must be at most 250, not 251: two ladders of more"),
+        ("grid_count", "1.5", "Enter a whole number."),
+        ("grid_step", "nan", "Enter a number."),
+        ("grid_step", "-1", "Must be positive, not -1.0."),
+        ("grid_step", "100", "Must be below 100 percent, not 100.0."),
+        ("rebalance_threshold", "1", "Must be between 0 and 1, not 1.0."),
+        ("amount", "x", "Amount: invalid amount string 'x'"),
+        ("risk_min_liq_ratio", "-1", "Must not be negative, not -1.0."),
+        ("risk_max_liq_ratio", "0", "Must be positive, not 0.0."),
+        ("risk_min_total_margin", "much", "Enter a number."),
     ],
 )
-def test_an_error_of_the_config_stands_at_its_field(bob_client, bob_account, config, message):
-    found = errors(bob_client.post(ADD, form(bob_account, config=config)))
-    assert list(found) == ["config"]
-    assert found["config"][0].startswith(message)
+def test_an_error_of_the_config_stands_at_its_box(bob_client, bob_account, box, value, message):
+    found = errors(bob_client.post(ADD, form(bob_account, **{box: value})))
+    assert list(found) == [box]
+    assert found[box][0].startswith(message)
 
 
-def test_an_empty_config_means_the_defaults(bob_client, bob_account):
-    assert bob_client.post(ADD, form(bob_account, config="")).status_code == 302
+def test_every_wrong_box_is_said_at_once(bob_client, bob_account):
+    wrong = {"grid_count": "0", "grid_step": "0", "amount": "0", "risk_max_liq_ratio": "0"}
+    assert set(errors(bob_client.post(ADD, form(bob_account, **wrong)))) == set(wrong)
+
+
+def test_blank_boxes_mean_the_defaults(bob_client, bob_account):
+    assert bob_client.post(ADD, form(bob_account)).status_code == 302
     assert Strategy.objects.for_user(bob_account.user).get().config == {}
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {},
+        {"grid_count": 7},
+        {"grid_step": 0.25, "amount": "x0.01", "risk": {"max_margin": 3.5}},
+        {"risk": {"increase_same_position_on_low_margin": False}},
+        {"risk": {"increase_same_position_on_low_margin": True, "min_liq_ratio": 0.0}},
+    ],
+)
+def test_a_configuration_goes_through_the_form_unchanged(bob_client, bob_account, config):
+    strategy = StrategyFactory.create(account=bob_account, config=config)
+    boxes = bob_client.get(change(strategy)).context["adminform"].form
+    shown = {name: boxes[name].value() for name in boxes.fields}
+    sent = {
+        name: value for name, value in shown.items() if value is not None and value is not False
+    }
+    assert bob_client.post(change(strategy), sent).status_code == 302
+    strategy.refresh_from_db()
+    assert strategy.config == config
 
 
 @pytest.mark.parametrize("values", [{"name": "taken"}, {"is_enabled": "on"}])
