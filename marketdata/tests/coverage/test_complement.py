@@ -169,7 +169,7 @@ class Life(RuleBasedStateMachine):
         whole = union([*vouched, *missing, *(waiting if vouched or missing else [])])
         assert len(whole) <= 1, (vouched, missing, waiting)
         # The trace of a first life may lie over what is known by now.
-        later = gaps_of(FEED).exclude(reason=NOT_BEGUN)
+        later = [row for row in gaps_of(FEED) if row.reason != NOT_BEGUN]
         missing = [Span(row.started_at, row.ended_at or NOW) for row in later]
         assert minus(vouched, missing) == union(vouched), (vouched, missing)
         total = sum((span.end - span.start + TICK for span in vouched), timedelta())
