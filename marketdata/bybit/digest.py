@@ -6,9 +6,18 @@ import hashlib
 import json
 from collections.abc import Iterable
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final, TypeVar
 
+from marketdata.bybit.records import PositionRecord, WalletRecord
+
+State = TypeVar("State", PositionRecord, WalletRecord)
 DIGEST_BYTES: Final = 16
+
+
+def with_digest(record: State) -> State:
+    """A record of a state with the digest of its figures: of all that stands behind `digest`."""
+    figures: tuple[Any, ...] = record[record._fields.index("digest") + 1 :]
+    return record._replace(digest=digest_of(figures))
 
 
 def digest_of(figures: Iterable[Decimal | str | None]) -> str:

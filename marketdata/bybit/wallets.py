@@ -13,20 +13,11 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from marketdata.bybit.digest import digest_of
+from marketdata.bybit.digest import with_digest
 from marketdata.bybit.errors import MalformedMessage
 from marketdata.bybit.private import Row, Source, check_storable
 from marketdata.bybit.records import Parsed, Reject, WalletRecord
 from marketdata.bybit.values import MISSING, malformed, raw_text, word_from
-
-
-class _State(NamedTuple):
-    """A coin's figures, in the order of a record's columns."""
-
-    wallet_balance: Decimal
-    equity: Decimal | None
-    unrealised_pnl: Decimal | None
-    cum_realised_pnl: Decimal | None
 
 
 class _Totals(NamedTuple):
@@ -70,18 +61,20 @@ def _wallet_from(
     if type(coin) is not dict:
         raise malformed("coin", "is not an object", coin)
     check_storable(row)
-    name, state = word_from(coin.get("coin", MISSING), "coin"), _state(Row(coin, source))
-    figures = (*state, *_totals(Row(row, source)))
-    return WalletRecord(sent_at, source.received_at, row, name, digest_of(figures), *figures)
-
-
-def _state(read: Row) -> _State:
-    return _State(
-        wallet_balance=read.number("walletBalance"),
-        equity=read.optional("equity"),
-        unrealised_pnl=read.optional("unrealisedPnl"),
-        cum_realised_pnl=read.optional("cumRealisedPnl"),
+    read = Row(coin, source)
+    record = WalletRecord(
+        sent_at,
+        source.received_at,
+        row,
+        word_from(coin.get("coin", MISSING), "coin"),
+        "",
+        read.number("walletBalance"),
+        read.optional("equity"),
+        read.optional("unrealisedPnl"),
+        read.optional("cumRealisedPnl"),
+        *_totals(Row(row, source)),
     )
+    return with_digest(record)
 
 
 def _totals(read: Row) -> _Totals:
