@@ -13,8 +13,8 @@ serve: install .env
 	GRIDBOT_DEBUG=true DATABASE_URL=$${DATABASE_URL:-sqlite:///demo.sqlite3} $(BIN)/python manage.py runserver
 
 test: install
-	$(BIN)/python -m pytest -n auto --cov --cov-report=
-	$(BIN)/python -m gridbot_site.testing $(BIN)/python -m pytest -n auto -m django_db --cov --cov-append --cov-fail-under=90
+	$(BIN)/python -m pytest -n auto --dist worksteal --cov --cov-report=
+	$(BIN)/python -m gridbot_site.testing $(BIN)/python -m pytest -n auto --dist worksteal -m django_db --cov --cov-append --cov-fail-under=90
 
 check: $(STAMPS)/dev
 	$(BIN)/ruff format --check .
