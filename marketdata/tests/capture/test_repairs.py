@@ -561,6 +561,7 @@ class TestAudits:
             hear(exchange)
             until(running, lambda: made_and_stored(exchange, tenants["bob"])[1])
             running.service.private.writers[0].flush()
+            running.service.books.end()
             lost = PrivateExecution.objects.filter(account=tenants["bob"]).latest("exchange_ts")
             PrivateExecution.objects.filter(pk=lost.pk).delete()
             claim(Feed("executions", "", tenants["bob"].pk), lost.exchange_ts, lost.exchange_ts)
@@ -578,6 +579,7 @@ class TestAudits:
     def test_trades_that_were_never_pushed_are_stored_and_declared(self, exchange, repairing):
         with repairing(symbols=("BTCUSDT",), private=False) as running:
             link = running.service.repairs._links["BTCUSDT"]
+            running.service.books.end()
             self.audit(running, "BTCUSDT")
             until(running, lambda: link.audited_until is not None)
             rows = exchange.make_trades("BTCUSDT", 7)

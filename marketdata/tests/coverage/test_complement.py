@@ -163,8 +163,12 @@ class Life(RuleBasedStateMachine):
     def intervals_and_gaps_are_a_whole(self):
         vouched = [Span(row.started_at, row.ended_at) for row in intervals_of(FEED)]
         missing = [Span(row.started_at, row.ended_at or NOW) for row in gaps_of(FEED)]
-        # What has come and waits to be stored is not to be vouched for yet, and not missing.
+        # What has come and waits to be stored is not to be vouched for yet, and not missing; gaps
+        # wait to be written, too.
         waiting = [Span(life.started_at, life.frontier) for life in self.books.gaps.lives()]
+        waiting += [
+            Span(gap.started_at, gap.ended_at or NOW) for gap in self.books.gaps.unwritten()
+        ]
         waiting = [span for span in waiting if span.start <= span.end]
         whole = union([*vouched, *missing, *(waiting if vouched or missing else [])])
         assert len(whole) <= 1, (vouched, missing, waiting)
