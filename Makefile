@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := .make
+# The tests wait for servers and processes about as much as they compute.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 2) * 3 // 2)')
 
 .PHONY: demo test check serve install
 
@@ -13,8 +15,8 @@ serve: install .env
 	GRIDBOT_DEBUG=true DATABASE_URL=$${DATABASE_URL:-sqlite:///demo.sqlite3} $(BIN)/python manage.py runserver
 
 test: install
-	$(BIN)/python -m pytest -n auto --dist worksteal --cov --cov-report=
-	$(BIN)/python -m gridbot_site.testing $(BIN)/python -m pytest -n auto --dist worksteal -m django_db --cov --cov-append --cov-fail-under=90
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --cov --cov-report= --cov-fail-under=90
+	$(BIN)/python -m gridbot_site.testing $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m django_db
 
 check: $(STAMPS)/dev
 	$(BIN)/ruff format --check .
