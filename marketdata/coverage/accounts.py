@@ -136,8 +136,9 @@ class AccountReconciler(ReconcilerBase):
         finding = Finding(Stream.ORDERS, context.name, asked, note=LAST_STATES)
 
         def pages(client: BybitRestClient) -> Iterator[Parsed[Any]]:
-            yield from client.order_history_pages(start=asked.start - ORDER_LOOKBACK, end=asked.end)
+            # In this order: an order that ends between the two answers is in both, not in neither.
             yield client.get_open_orders()
+            yield from client.order_history_pages(start=asked.start - ORDER_LOOKBACK, end=asked.end)
 
         now, fresh = self._ask(context, finding, self._orders, pages, now)
         return self._judged(finding, gaps, fresh, CaptureGap.State.PARTIAL, now)
