@@ -9,9 +9,10 @@ from typing import Any
 from uuid import UUID
 
 from marketdata.bybit.constants import EPOCH
-from marketdata.bybit.records import TickerRecord, TradeRecord
+from marketdata.bybit.records import Reject, TickerRecord, TradeRecord
 from marketdata.capture.tally import StreamKey
-from marketdata.capture.writers import Outcome, Writer
+from marketdata.capture.writers import CONFLICT, Outcome, Writer
+from marketdata.coverage.archive_twins import without_twins
 from marketdata.models import PublicTrade, Stream, TickerSnapshot
 
 
@@ -23,6 +24,24 @@ class TradeWriter(Writer[TradeRecord]):
     topic = "publicTrade"
     key_fields = ("symbol", "exchange_ts", "trade_id")
     figure_fields = ("side", "price", "size", "is_block_trade", "is_rpi", "sequence")
+
+    def _insert(self, key: StreamKey, batch: list[TradeRecord]) -> Outcome:
+        """Insert; of days that are over an archive may have brought the trade at a rounded time.
+
+        Rows are so late when they come from the spool, or around midnight.
+        """
+        today = datetime.now(UTC).date()
+        late = [row for row in batch if row.exchange_ts.date() < today]
+        if not late:
+            return super()._insert(key, batch)
+        rows = [row for row in batch if row.exchange_ts.date() >= today]
+        rejects: list[Reject] = []
+        for symbol in {row.symbol for row in late}:
+            found = without_twins([row for row in late if row.symbol == symbol])
+            rows += found.others
+            rejects += [self._reject(row, CONFLICT) for row in found.conflicts]
+        twins = Outcome(duplicate=len(batch) - len(rows) - len(rejects), rejects=rejects)
+        return (super()._insert(key, rows) if rows else Outcome()) + twins
 
     def _agrees(self, row: TradeRecord, stored: dict[str, Any] | None) -> bool:
         if stored is not None and None in (row.sequence, stored["sequence"]):

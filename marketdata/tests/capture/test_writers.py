@@ -97,6 +97,24 @@ def test_another_receipt_time_or_a_missing_sequence_is_no_conflict(writer, tally
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("price", ["same", "other"])
+def test_a_late_trade_that_an_archive_brought_at_a_rounded_time(writer, tally, quarantine, price):
+    """The next capture replays what was in the spool while the archive was imported."""
+    rows = [trade(0), trade(1, symbol="ETHUSDT"), trade(2)]
+    rounded = rows[0]._replace(exchange_ts=rows[0].exchange_ts + timedelta(milliseconds=1))
+    archived = rounded._replace(sequence=None)
+    if price == "other":
+        archived = archived._replace(price=archived.price + 1)
+    PublicTrade.objects.bulk_insert([PublicTrade(None, *archived)])
+    writer.write(rows)
+    writer.flush()
+    assert PublicTrade.objects.filter(trade_id=rows[0].trade_id).count() == 1
+    counts = tally.snapshot()[StreamKey(Stream.TRADES)]
+    told = ("stored", "duplicate", "quarantined")
+    assert [counts[name] for name in told] == [2, int(price == "same"), int(price == "other")]
+
+
+@pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("position", [0, 570, 999])
 def test_one_bad_row_among_a_thousand_is_quarantined_and_the_others_stored(
     writer, tally, quarantine, position
