@@ -176,9 +176,10 @@ class _Reach:
     """How far back an answer of recent trades is complete.
 
     Fewer trades than the exchange ever shows are all there are. Else the answer reaches behind a
-    span's start when a trade from before it, or of the same millisecond, is stored with the same
-    id: the answer is one stretch, and the stream had come as far as that trade. Where nothing is
-    stored of the time between the answer's oldest trade and the start, being older is enough.
+    span's start when it begins before it, and a trade from before it, or of the same millisecond,
+    is stored with the same id: the answer is one stretch, and the stream had come as far as that
+    trade. Where nothing is stored of the time between the answer's oldest trade and the start,
+    being older is enough. Of the millisecond in which it begins an answer proves nothing.
     """
 
     def __init__(
@@ -195,11 +196,11 @@ class _Reach:
             return None
         if self._oldest is None:
             return span
+        if self._oldest >= span.start:
+            return Span(span.start, min(self._oldest, span.end))
         if self._oldest_stored is not None and self._oldest_stored <= span.start:
             return None
-        if self._oldest < span.start:
-            return span if self._has_stored(span.start) else None
-        return Span(span.start, min(self._oldest, span.end))
+        return span if self._has_stored(span.start) else None
 
     def last_before(self) -> Span | None:
         """From the last trade stored before the answer to its oldest, which is not; None when
