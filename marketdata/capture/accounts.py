@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
@@ -79,6 +79,8 @@ def read_roster(names: Collection[str] = (), *, secrets: OpenedSecrets) -> Roste
     accounts = BybitAccount.objects.unscoped().filter(
         status__in=SERVED, user__status=User.Status.ACTIVE, user__is_active=True
     )
+    if names:
+        accounts = accounts.filter(pk__in=[account.pk for account in named(names).values()])
     credentials = {
         credential.account_id: credential
         for credential in ApiCredential.objects.unscoped()
@@ -89,8 +91,6 @@ def read_roster(names: Collection[str] = (), *, secrets: OpenedSecrets) -> Roste
     set_aside: dict[UUID, str] = {}
     display: dict[UUID, str] = {}
     for account in accounts.select_related("user").order_by("created_at", "pk"):
-        if names and not names_of(account) & set(names):
-            continue
         display[account.pk] = full_name(account)
         try:
             contexts.append(_context(account, credentials.get(account.pk), secrets))
@@ -141,13 +141,24 @@ def full_name(account: BybitAccount) -> str:
     return f"{account.user.username}/{account.account_name}"
 
 
-def names_of(account: BybitAccount) -> set[str]:
-    """What a user may call an account: its name, user/name, or its id."""
-    return {account.account_name, full_name(account), str(account.pk)}
+def named(names: Iterable[str]) -> dict[str, BybitAccount]:
+    """The account that each of `names` means: its id, user/name, or its name alone.
+
+    An id goes before a full name, and that before a name alone, for users choose the names of
+    their accounts: none passes for another's. A name alone that several users chose means none.
+    """
+    accounts = list(BybitAccount.objects.unscoped().select_related("user"))
+    return {name: found for name in names if (found := _named(name, accounts)) is not None}
 
 
-def unknown_names(names: Iterable[str]) -> list[str]:
-    """Those of `names` that are no account's."""
-    accounts = BybitAccount.objects.unscoped().select_related("user")
-    known = {name for account in accounts for name in names_of(account)}
-    return sorted(set(names) - known)
+def _named(name: str, accounts: list[BybitAccount]) -> BybitAccount | None:
+    spellings: tuple[Callable[[BybitAccount], str], ...] = (
+        lambda account: str(account.pk),
+        full_name,
+        lambda account: account.account_name,
+    )
+    for spelled in spellings:
+        found = [account for account in accounts if spelled(account) == name]
+        if found:
+            return found[0] if len(found) == 1 else None
+    return None

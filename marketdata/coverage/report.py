@@ -149,32 +149,27 @@ def _rows(feed: Feed) -> models.QuerySet[Any]:
 
 
 def known_feeds(
-    streams: Collection[str], symbols: Collection[str], accounts: Collection[str]
+    streams: Collection[str],
+    symbols: Collection[str] | None,
+    accounts: Collection[BybitAccount],
 ) -> list[tuple[Feed, str]]:
     """The feeds that anything is known of, with their subject's name, in order.
 
-    `symbols` pick public ones and `accounts` (names or ids) private ones; with neither, all.
+    Public ones of `symbols`, of all with None, and private ones of `accounts`.
     """
-    named = {
-        account.pk: (full_name(account), {account.account_name, str(account.pk)})
-        for account in BybitAccount.objects.unscoped().select_related("user")
-    }
+    named = {account.pk: full_name(account) for account in accounts}
     found = {
         Feed(*row)
         for model in (CoverageInterval, CaptureGap)
         for row in model.objects.values_list("stream", "symbol", "account").distinct()
     } | set(_feeds_of_rows(streams, named))
     wanted = []
-    for feed in found:
-        if feed.stream not in streams:
-            continue
+    for feed in (feed for feed in found if feed.stream in streams):
         if feed.account_id is None:
-            subject, chosen = feed.symbol, feed.symbol in symbols
-        else:
-            subject, others = named.get(feed.account_id, (str(feed.account_id), set()))
-            chosen = bool(({subject} | others) & set(accounts))
-        if chosen or not (symbols or accounts):
-            wanted.append((feed, subject))
+            if symbols is None or feed.symbol in symbols:
+                wanted.append((feed, feed.symbol))
+        elif feed.account_id in named:
+            wanted.append((feed, named[feed.account_id]))
     order = list(TABLES)
     return sorted(wanted, key=lambda each: (each[1], order.index(Stream(each[0].stream))))
 

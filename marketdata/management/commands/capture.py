@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,6 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
-from marketdata.capture.accounts import unknown_names
 from marketdata.capture.config import CaptureConfig
 from marketdata.capture.display import live_status, replay_progress, report_text
 from marketdata.capture.journal import Journal
@@ -25,8 +25,7 @@ from marketdata.capture.startup import (
     check_stamp,
     resolve_symbols,
 )
-from marketdata.exits import ConfigurationError
-from marketdata.management.arguments import positive
+from marketdata.management.arguments import by_name, positive
 
 HELP = """\
 Store every public trade and the last ticker of each interval of some symbols, and every
@@ -72,7 +71,8 @@ class Command(BaseCommand):
             action="append",
             default=[],
             metavar="NAME",
-            help="an account's name, user/name or id; repeatable; the default is every enabled one",
+            help="user/name, its id, or its name where no other user has one of it; repeatable; "
+            "the default is every enabled one",
         )
         half = parser.add_mutually_exclusive_group()
         half.add_argument("--no-public", action="store_true", help="accounts only")
@@ -101,7 +101,7 @@ class Command(BaseCommand):
         service = CaptureService(config)
         quiet = options["json"]
         if not quiet:
-            self.stdout.write(_announcement(config))
+            self.stdout.write(_announcement(config, options["account"]))
         journal = Journal(options["journal"]) if options["journal"] else None
         service.books.journal = journal
         show_replay = replay_progress(self.stdout.write, quiet=quiet)
@@ -148,24 +148,19 @@ def _config(options: dict[str, Any]) -> CaptureConfig:
         check_endpoints(environment, endpoints)
         check_stamp(environment)
         symbols = resolve_symbols(wanted, environment, endpoints)
-    if unknown := unknown_names(options["account"]):
-        raise ConfigurationError(f"No account is called {', '.join(unknown)}.")
     return CaptureConfig(
         symbols=tuple(symbols),
         private=not options["no_private"],
-        accounts=tuple(options["account"]),
+        # By id: what is called so later is another account.
+        accounts=tuple(str(account.pk) for account in by_name(options["account"])),
         wait=options["wait"],
     )
 
 
-def _announcement(config: CaptureConfig) -> str:
+def _announcement(config: CaptureConfig, accounts: Sequence[str]) -> str:
     parts = []
     if config.symbols:
         parts.append(f"{len(config.symbols)} symbols from {config.environment}")
     if config.private:
-        parts.append(
-            "the accounts " + ", ".join(config.accounts)
-            if config.accounts
-            else "every enabled account"
-        )
+        parts.append("the accounts " + ", ".join(accounts) if accounts else "every enabled account")
     return f"Capturing {' and '.join(parts)}; Ctrl-C stops."

@@ -14,12 +14,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from accounts.models import BybitAccount, User
-from marketdata.capture.accounts import names_of, unknown_names
+from accounts.models import BybitAccount
 from marketdata.capture.startup import check_database
 from marketdata.exits import ConfigurationError
 from marketdata.key_check import Checked, check_accounts, gravest
-from marketdata.management.arguments import add_scope
+from marketdata.management.arguments import accounts_in_scope, add_scope
 
 HELP = """\
 Ask the exchange what the keys of accounts may do.
@@ -70,18 +69,9 @@ class Command(BaseCommand):
 
 def _chosen(options: dict[str, Any]) -> list[BybitAccount]:
     """The accounts that are meant; disabled ones by their name alone."""
-    if unknown := unknown_names(options["account"]):
-        raise ConfigurationError(f"No account is called {', '.join(unknown)}.")
-    names, users = set(options["account"]), options["user"]
-    known = User.objects.filter(username__in=users).values_list("username", flat=True)
-    if missing := sorted(set(users) - set(known)):
-        raise ConfigurationError(f"No user is called {', '.join(missing)}.")
-    accounts = BybitAccount.objects.unscoped().select_related("user").order_by("created_at", "pk")
-    if names:
-        return [account for account in accounts if names_of(account) & names]
-    if users:
-        accounts = accounts.filter(user__username__in=users)
-    chosen = list(accounts.exclude(status=BybitAccount.Status.DISABLED))
+    chosen = accounts_in_scope(options)
+    if not options["account"]:
+        chosen = [one for one in chosen if one.status != BybitAccount.Status.DISABLED]
     if not chosen:
         raise ConfigurationError("There is no account to check that is not disabled.")
     return chosen

@@ -15,24 +15,27 @@ from django.core.management.base import BaseCommand, CommandError
 
 from marketdata.bybit.errors import BybitError
 from marketdata.bybit.rest_client import BybitRestClient
-from marketdata.capture.accounts import unknown_names
 from marketdata.capture.startup import check_database, check_endpoints, check_stamp
 from marketdata.coverage.listing import as_json, is_complete, print_coverage
-from marketdata.coverage.report import FeedReport, known_feeds, report_on
+from marketdata.coverage.report import PUBLIC_STREAMS, FeedReport, known_feeds, report_on
 from marketdata.coverage.since import moment
 from marketdata.coverage.verify import Verification, verify
 from marketdata.exits import ConfigurationError, ExitCode, Unavailable
+from marketdata.management.arguments import accounts_in_scope, add_scope, demand_scope
 from marketdata.models import Stream
 
 HELP = """\
 Say of each stream of each symbol and account which share of a span is complete, and name each
 hole in it: its bounds, its state, its reason.
 
-  manage.py coverage
+  manage.py coverage                          every symbol
+  manage.py coverage --all                    every symbol, and every account of every user
   manage.py coverage --since 7d --symbol BTCUSDT --stream trades
   manage.py coverage --since 2026-01-31 --until 2026-02-01 --symbol BTCUSDT --verify
   manage.py coverage --account alice/main --stream executions --json
 
+Accounts are looked at when it is said whose: --account, --user or --all. With a symbol, or with
+accounts of somebody, nothing else is looked at.
 Without --since from the first row that was captured; without --until as far as anything is
 known; with --until 0s up to now, whether capture runs or not.
 --verify adds up the captured volume of each covered minute and compares it with the exchange's
@@ -59,13 +62,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--symbol", action="append", default=[], help="public streams of it; repeatable"
         )
-        parser.add_argument(
-            "--account",
-            action="append",
-            default=[],
-            metavar="NAME",
-            help="private streams of it: its name, user/name or id; repeatable",
-        )
+        add_scope(parser, required=False)
         parser.add_argument(
             "--stream", action="append", choices=Stream.values, help="repeatable; default: all"
         )
@@ -82,8 +79,8 @@ class Command(BaseCommand):
         if since and until and since >= until:
             raise CommandError("--since must lie before --until.", returncode=ExitCode.USAGE)
         check_database()
-        if unknown := unknown_names(options["account"]):
-            raise ConfigurationError(f"No account is called {', '.join(unknown)}.")
+        private = set(options["stream"] or ()) - set(PUBLIC_STREAMS)
+        demand_scope(options, sorted(private))
         reports = _reports(options)
         if not reports:
             raise ConfigurationError("Nothing was captured of that, and nothing is known of it.")
@@ -99,14 +96,19 @@ class Command(BaseCommand):
 def _reports(options: dict[str, Any]) -> list[FeedReport]:
     now = datetime.now(UTC)
     feeds = known_feeds(
-        options["stream"] or Stream.values,
-        [symbol.upper() for symbol in options["symbol"]],
-        options["account"],
+        options["stream"] or Stream.values, _symbols(options), accounts_in_scope(options)
     )
     found = (
         report_on(feed, subject, options["since"], options["until"], now) for feed, subject in feeds
     )
     return [report for report in found if report is not None]
+
+
+def _symbols(options: dict[str, Any]) -> list[str] | None:
+    """The symbols that are meant, None for all: who names accounts alone means those alone."""
+    if options["account"] or options["user"] or options["symbol"]:
+        return [symbol.upper() for symbol in options["symbol"]]
+    return None
 
 
 def _verified(reports: Sequence[FeedReport]) -> list[Verification]:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import argparse
 import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from marketdata.capture.accounts import OpenedSecrets, read_roster, unknown_names
+from accounts.models import BybitAccount
+from marketdata.capture.accounts import OpenedSecrets, full_name, read_roster
 from marketdata.capture.startup import (
     check_database,
     check_endpoints,
@@ -26,16 +27,24 @@ from marketdata.coverage.gap_rows import Span
 from marketdata.coverage.reconciler import GapReconciler
 from marketdata.coverage.since import moment
 from marketdata.exits import ConfigurationError, ExitCode, Unavailable
+from marketdata.management.arguments import (
+    accounts_in_scope,
+    add_scope,
+    demand_scope,
+    has_scope,
+)
 from marketdata.models import Stream
 
-STREAMS = (Stream.TRADES, Stream.EXECUTIONS, Stream.ORDERS)
+PRIVATE = (Stream.EXECUTIONS, Stream.ORDERS)
+STREAMS = (Stream.TRADES, *PRIVATE)
 HELP = """\
 Ask the exchange by REST for what capture has missed, store it, and say what is still missing.
 
-  manage.py reconcile --since 2h
-  manage.py reconcile --since 2026-01-31T12:00 --until 2026-01-31T14:00 --stream executions
+  manage.py reconcile --since 2h                   trades
+  manage.py reconcile --since 2h --all             and what is of accounts, of all users
+  manage.py reconcile --since 2026-01-31T12:00 --until 2026-01-31T14:00 --stream orders --user alice
   manage.py reconcile --since 1d --account alice/main --symbol BTCUSDT
-  manage.py reconcile --since 2h --json
+  manage.py reconcile --since 2h --all --json
 
 Trades: the exchange shows the last 1000 of a symbol; what lies before them stays an open gap.
 Executions: two years back. Orders: the last state of each, cancelled ones for a day.
@@ -67,17 +76,12 @@ class Command(BaseCommand):
             action="append",
             help="of trades; repeatable; the default is EVENTSAVER_SYMBOLS",
         )
-        parser.add_argument(
-            "--account",
-            action="append",
-            default=[],
-            help="of executions and orders; repeatable; the default is every enabled one",
-        )
+        add_scope(parser, required=False)
         parser.add_argument(
             "--stream",
             action="append",
             choices=STREAMS,
-            help="repeatable; the default is all three",
+            help="repeatable; the default is all three, trades alone where no account is meant",
         )
         parser.add_argument(
             "--json",
@@ -124,33 +128,44 @@ def _moment(now: datetime) -> Any:
 def _ask(options: dict[str, Any], asked: Span) -> list[Finding]:
     reconciler = GapReconciler(settings.EVENTSAVER_ENVIRONMENT, settings.BYBIT_ENDPOINTS)
     streams = options["stream"] or _streams_meant(options)
-    if unknown := unknown_names(options["account"]):
-        raise ConfigurationError(f"No account is called {', '.join(unknown)}.")
+    demand_scope(options, [stream for stream in PRIVATE if stream in streams])
+    chosen = accounts_in_scope(options)
     findings: list[Finding] = []
     if Stream.TRADES in streams:
         findings += [reconciler.trades(symbol, asked) for symbol in _symbols(options)]
-    ask = {Stream.EXECUTIONS: reconciler.executions, Stream.ORDERS: reconciler.orders}
-    roster = read_roster(options["account"], secrets=OpenedSecrets("reconcile"))
-    if options["account"] and not roster.names:
-        raise ConfigurationError(f"{', '.join(options['account'])}: not enabled.")
-    for stream in (stream for stream in ask if stream in streams):
-        findings += [ask[stream](context, asked) for context in roster.contexts]
-        findings += [
-            Finding(stream, roster.names[account_id], asked, missing=asked, note=reason)
-            for account_id, reason in roster.set_aside.items()
-        ]
+    if chosen and not set(streams).isdisjoint(PRIVATE):
+        accounts = _ask_accounts(reconciler, chosen, asked, streams)
+        if not accounts and not options["all"]:
+            raise ConfigurationError(f"{', '.join(map(full_name, chosen))}: not enabled.")
+        findings += accounts
     if not findings:
         raise ConfigurationError("There is no enabled account to ask for.")
     return findings
 
 
+def _ask_accounts(
+    reconciler: GapReconciler, chosen: list[BybitAccount], asked: Span, streams: Collection[str]
+) -> list[Finding]:
+    ask = {Stream.EXECUTIONS: reconciler.executions, Stream.ORDERS: reconciler.orders}
+    ids = [str(account.pk) for account in chosen]
+    roster = read_roster(ids, secrets=OpenedSecrets("reconcile"))
+    findings: list[Finding] = []
+    for stream in (stream for stream in PRIVATE if stream in streams):
+        findings += [ask[stream](context, asked) for context in roster.contexts]
+        findings += [
+            Finding(stream, roster.names[account_id], asked, missing=asked, note=reason)
+            for account_id, reason in roster.set_aside.items()
+        ]
+    return findings
+
+
 def _streams_meant(options: dict[str, Any]) -> tuple[Stream, ...]:
-    """Who names a symbol alone means trades, who names an account alone means what is its."""
-    if options["symbol"] and not options["account"]:
+    """Without accounts trades; who names accounts alone means what is theirs."""
+    if not has_scope(options):
         return (Stream.TRADES,)
-    if options["account"] and not options["symbol"]:
-        return (Stream.EXECUTIONS, Stream.ORDERS)
-    return STREAMS
+    if options["symbol"] or options["all"]:
+        return STREAMS
+    return PRIVATE
 
 
 def _symbols(options: dict[str, Any]) -> list[str]:
