@@ -13,7 +13,13 @@ from django.views.decorators.debug import sensitive_post_parameters
 
 from accounts.models import ApiCredential, BybitAccount, User
 from accounts.related import Relation
-from accounts.tenant_admin import AccountFilter, CountedDeletionMixin, TenantAdmin, TenantForm
+from accounts.tenant_admin import (
+    AccountFilter,
+    CountedDeletionMixin,
+    SuperusersOnly,
+    TenantAdmin,
+    TenantForm,
+)
 from accounts.vault import VaultError
 
 if TYPE_CHECKING:
@@ -23,7 +29,7 @@ else:
 
 
 @admin.register(User)
-class UserAdmin(CountedDeletionMixin, UserAdminBase):
+class UserAdmin(SuperusersOnly, CountedDeletionMixin, UserAdminBase):
     """Users: for superusers alone, because this page can make one."""
 
     list_display = ("username", "email", "status", "is_staff", "is_superuser", "last_login")
@@ -42,33 +48,15 @@ class UserAdmin(CountedDeletionMixin, UserAdminBase):
     class Media:
         css: ClassVar[dict[str, list[str]]] = {"all": ["gridbot/admin.css"]}
 
-    def has_module_permission(self, request: HttpRequest) -> bool:
-        """For superusers."""
-        return bool(request.user.is_superuser)
-
-    def has_view_permission(self, request: HttpRequest, obj: Any | None = None) -> bool:
-        """For superusers."""
-        return self.has_module_permission(request)
-
-    def has_add_permission(self, request: HttpRequest, obj: Any | None = None) -> bool:
-        """For superusers."""
-        return self.has_module_permission(request)
-
-    def has_change_permission(self, request: HttpRequest, obj: Any | None = None) -> bool:
-        """For superusers."""
-        return self.has_module_permission(request)
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any | None = None) -> bool:
-        """For superusers."""
-        return self.has_module_permission(request)
-
 
 @admin.register(BybitAccount)
 class BybitAccountAdmin(TenantAdmin):
     """Exchange accounts; whose, and on which Bybit, is settled when one is added."""
 
     form = TenantForm
-    fields = ("user", "account_name", "environment", "position_mode", "status", "status_reason")
+    fields: ClassVar[tuple[str, ...]] = (
+        *("user", "account_name", "environment", "position_mode", "status", "status_reason"),
+    )
     list_display = ("account_name", "user", "environment", "position_mode", "status")
     list_filter = ("environment", "status")
     list_select_related = ("user",)
@@ -92,11 +80,22 @@ class BybitAccountAdmin(TenantAdmin):
         ),
     )
 
+    def get_fields(self, request: HttpRequest, obj: BybitAccount | None = None) -> tuple[str, ...]:
+        """The user of an account as a link to their page, for those who may go there."""
+        if obj is None or request.user.is_superuser:
+            return self.fields
+        return ("owner", *self.fields[1:])
+
     def get_readonly_fields(
         self, request: HttpRequest, obj: BybitAccount | None = None
     ) -> tuple[str, ...]:
         """Facts hang on the account: they do not become another user's, or another exchange's."""
-        return ("user", "environment") if obj else ()
+        return ("user", "owner", "environment") if obj else ()
+
+    @admin.display(description="user")
+    def owner(self, account: BybitAccount) -> str:
+        """The user's name."""
+        return account.user.get_username()
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         """One's own account, unless a superuser says otherwise."""

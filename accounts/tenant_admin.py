@@ -60,6 +60,39 @@ class CountedDeletionMixin:
         )
 
 
+class SuperusersOnly(ModelAdmin):
+    """Pages for superusers alone, whatever permissions others were given.
+
+    To others no row exists: Django looks for one before it asks whether it may be seen, and
+    would tell those that exist from those that do not.
+    """
+
+    def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
+        """All rows for superusers, none for others."""
+        rows = super().get_queryset(request)
+        return rows if request.user.is_superuser else rows.none()
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        """For superusers."""
+        return bool(request.user.is_superuser)
+
+    def has_view_permission(self, request: HttpRequest, obj: Any | None = None) -> bool:
+        """For superusers."""
+        return self.has_module_permission(request)
+
+    def has_add_permission(self, request: HttpRequest, obj: Any | None = None) -> bool:
+        """For superusers."""
+        return self.has_module_permission(request)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any | None = None) -> bool:
+        """For superusers."""
+        return self.has_module_permission(request)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any | None = None) -> bool:
+        """For superusers."""
+        return self.has_module_permission(request)
+
+
 class TenantAdmin(CountedDeletionMixin, ModelAdmin):
     """Pages of rows that belong to tenants: superusers see all, other staff their own."""
 
@@ -69,6 +102,8 @@ class TenantAdmin(CountedDeletionMixin, ModelAdmin):
     change_form_template = "admin/row.html"
     # Tables of other rows at the foot of a row's page.
     related: ClassVar[tuple[Relation, ...]] = ()
+    # Whether people edit the rows, so that there is a history of it to look at.
+    is_edited: ClassVar[bool] = True
 
     class Media:
         css: ClassVar[dict[str, list[str]]] = {"all": ["gridbot/admin.css"]}
@@ -129,6 +164,7 @@ class TenantAdmin(CountedDeletionMixin, ModelAdmin):
         obj: Any | None = None,
     ) -> HttpResponse:
         """Django's page of a row, with the tables of what belongs to it."""
+        context["is_edited"] = self.is_edited
         if obj is not None:
             context["related_tables"] = tables(self.admin_site, self.related, request, obj)
         return super().render_change_form(request, context, add, change, form_url, obj)
@@ -151,6 +187,8 @@ class TenantAdmin(CountedDeletionMixin, ModelAdmin):
 
 class ReadOnlyAdmin(TenantAdmin):
     """Pages of rows that only programs write: seen, not added, changed or deleted."""
+
+    is_edited = False
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Nobody adds."""

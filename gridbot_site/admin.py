@@ -16,7 +16,7 @@ from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from accounts.display import shown
 from accounts.models import User
-from accounts.tenant_admin import ReadOnlyAdmin
+from accounts.tenant_admin import ReadOnlyAdmin, SuperusersOnly
 
 # What `accounts.audit` writes into every entry, which has columns of its own.
 ENVELOPE = ("owner", "event", "by")
@@ -99,7 +99,7 @@ def _change(entry: Any, name: str, change: Any) -> str:
 
 
 @admin.register(AccessAttempt)
-class RefusedSignInAdmin(AccessAttemptAdmin):  # type: ignore[misc]
+class RefusedSignInAdmin(SuperusersOnly, AccessAttemptAdmin):  # type: ignore[misc]
     """Refused sign-ins by name and address, which lock-outs count; deleting one ends it."""
 
     fieldsets = None
@@ -108,17 +108,9 @@ class RefusedSignInAdmin(AccessAttemptAdmin):  # type: ignore[misc]
     readonly_fields = fields
     actions = ()
 
-    def has_module_permission(self, request: HttpRequest) -> bool:
-        """For superusers."""
-        return bool(request.user.is_superuser)
-
-    def has_view_permission(self, request: HttpRequest, obj: Any | None = None) -> bool:
-        """For superusers."""
-        return bool(request.user.is_superuser)
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any | None = None) -> bool:
-        """For superusers."""
-        return bool(request.user.is_superuser)
+    def has_add_permission(self, request: HttpRequest, obj: Any | None = None) -> bool:
+        """For nobody."""
+        return False
 
     def has_change_permission(self, request: HttpRequest, obj: Any | None = None) -> bool:
         """For nobody: counted, not written."""

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from accounts.models import BybitAccount, User
 
-# What an operator grants a tenant who may use the admin: to look at every fact, and to keep
-# accounts, credentials and strategies. Deleting an account takes its facts along, so the
+# What an operator grants a tenant who may use the admin: to look at every fact and at the audit
+# log, and to keep accounts, credentials and strategies. Deleting an account takes its facts along, so the
 # rights to delete those are part of it.
 LOOKED_AT = ("marketdata", "strategies")
 KEPT = ("bybitaccount", "apicredential", "strategy")
@@ -32,7 +32,8 @@ def grant_tenant_permissions(user: User) -> None:
     view = Q(content_type__app_label__in=LOOKED_AT, codename__startswith="view_")
     delete = Q(content_type__app_label__in=LOOKED_AT, codename__startswith="delete_")
     keep = Q(content_type__model__in=KEPT)
-    user.user_permissions.set(Permission.objects.filter(view | delete | keep))
+    log = Q(content_type__app_label="auditlog", codename="view_logentry")
+    user.user_permissions.set(Permission.objects.filter(view | delete | keep | log))
     user.is_staff = True
     user.save()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 from auditlog.models import LogEntry
-from django.contrib.auth.models import Permission
 
 from accounts.tests.factories import ApiCredentialFactory
 from gridbot_site.tests.signing_in import give_password
@@ -17,27 +16,18 @@ def last():
     return LogEntry.objects.order_by("pk").last()
 
 
-@pytest.fixture
-def bob_reads(bob, bob_client):
-    """The browser of bob, who may see the audit log."""
-    bob.user_permissions.add(
-        Permission.objects.get(codename="view_logentry", content_type__app_label="auditlog")
-    )
-    return bob_client
-
-
 def test_tenants_see_what_concerns_their_rows_and_nothing_else(
-    bob_reads, bob_account, charlie_account
+    bob_client, bob_account, charlie_account
 ):
     for account in (bob_account, charlie_account):
         ApiCredentialFactory.create(account=account, api_key=f"key-of-{account.user}")
-    page = bob_reads.get(PAGE).content.decode()
+    page = bob_client.get(PAGE).content.decode()
     assert "key-of-bob" in page
     assert "charlie" not in page
-    assert bob_reads.get(f"{PAGE}?q=charlie").context["cl"].result_count == 0
+    assert bob_client.get(f"{PAGE}?q=charlie").context["cl"].result_count == 0
     for entry in LogEntry.objects.all():
         own = entry.additional_data.get("owner") == str(bob_account.user_id)
-        assert bob_reads.get(f"{PAGE}{entry.pk}/change/").status_code == (200 if own else 302)
+        assert bob_client.get(f"{PAGE}{entry.pk}/change/").status_code == (200 if own else 302)
 
 
 def test_operators_see_everything_in_one_list(olivia_client, client, charlie_account):
