@@ -96,6 +96,16 @@ def test_a_tenant_adds_an_account_of_their_own(bob_client, bob, alice):
     assert BybitAccount.objects.for_user(bob).get().account_name == "second"
 
 
+def test_the_user_of_an_account_is_a_link_for_those_who_may_follow_it(
+    bob_client, olivia_client, bob, bob_account
+):
+    link = f"/admin/accounts/user/{bob.pk}/change/"
+    assert link in olivia_client.get(page(bob_account)).content.decode()
+    shown = bob_client.get(page(bob_account)).content.decode()
+    assert link not in shown
+    assert "<label>User:</label>" in shown
+
+
 def test_neither_user_nor_environment_change_once_there_is_an_account(
     olivia_client, bob_account, alice
 ):

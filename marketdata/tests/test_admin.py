@@ -417,6 +417,12 @@ def test_what_the_exchange_sends_is_never_markup(olivia_client, alice_account):
             assert attack not in olivia_client.get(url(row, page)).content.decode()
 
 
+@each([factories.OrderFactory, RunFactory, StrategyFactory])
+def test_what_nobody_edits_has_no_history_button(olivia_client, make):
+    has_button = "historylink" in olivia_client.get(url(make.create(), "change")).text
+    assert has_button == (make is StrategyFactory)
+
+
 def test_a_gap_that_lasts_has_no_end(olivia_client):
     gap = factories.CaptureGapFactory.create(ended_at=None)
     content = olivia_client.get(url(gap, "change")).content.decode()
