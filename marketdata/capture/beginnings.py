@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from datetime import datetime
 
-from marketdata.capture.feeds import CLOCK_MARGIN, Feed
+from marketdata.capture.feeds import CLOCK_MARGIN, Feed, whole
 from marketdata.models import CaptureGap
 
 NOT_BEGUN = "capture had not begun"
@@ -25,7 +25,7 @@ class Beginnings:
 
     def write(self, feeds: Iterable[Feed], at: datetime) -> None:
         """Write that `feeds` begin `at` this time of our clock, in a transaction of the caller's."""
-        start = at - CLOCK_MARGIN
+        start = whole(at - CLOCK_MARGIN)
         gaps = CaptureGap.objects.bulk_create(
             CaptureGap(**feed._asdict(), started_at=start, reason=NOT_BEGUN) for feed in feeds
         )

@@ -20,6 +20,11 @@ BEAT_MARGIN = timedelta(seconds=5)
 CLOCK_MARGIN = timedelta(seconds=2)
 
 
+def whole(at: datetime) -> datetime:
+    """A time of a finer clock on the exchange's: between two whole milliseconds there is no row."""
+    return at.replace(microsecond=at.microsecond // 1000 * 1000)
+
+
 class Feed(NamedTuple):
     """One stream of one symbol, or of one account where it is private."""
 

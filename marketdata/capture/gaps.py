@@ -25,7 +25,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import BybitAccount
-from marketdata.capture.feeds import BEAT_MARGIN, CLOCK_MARGIN, TICK, Life
+from marketdata.capture.feeds import BEAT_MARGIN, CLOCK_MARGIN, TICK, Life, whole
 from marketdata.capture.feeds import Feed as Feed
 from marketdata.coverage.spans import Span
 from marketdata.models import CaptureGap
@@ -69,7 +69,7 @@ class GapBook:
     """Opens and closes the gaps of streams."""
 
     def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
-        self._now = now
+        self._clock = now
         self._lock = threading.RLock()
         self._last_row_at: dict[Feed, datetime] = {}
         self._open: dict[Feed, OpenGap] = {}
@@ -120,10 +120,10 @@ class GapBook:
                 began = (gap.ended_at if gap is not None else None) or first_at + feed.lateness
                 # The gap has its last millisecond; without one nobody has the first.
                 frontier = first_at - feed.lateness if gap is None else began + TICK
-                frontier = min(frontier, self._now() + CLOCK_MARGIN)
+                frontier = min(frontier, whole(self._clock()) + CLOCK_MARGIN)
                 life = self._lives[feed] = Life(feed, began + TICK, frontier)
             life.newest = max(last_at, life.newest or last_at)
-            life.reach(last_at - feed.lateness, self._now())
+            life.reach(last_at - feed.lateness, whole(self._clock()))
 
     def beat(self, feeds: Iterable[Feed], at: datetime, connection: datetime) -> None:
         """A connection that is subscribed to `feeds` has brought something of the exchange's
@@ -132,11 +132,12 @@ class GapBook:
         `connection` tells one connection from the next. A gap, or the time before the first
         row, ends without a row when what came after subscribing is surely later than that.
         """
+        at = whole(at)
         with self._lock:
             for feed in feeds:
                 life = self._lives.get(feed)
                 if life is not None:
-                    life.reach(at - BEAT_MARGIN, self._now())
+                    life.reach(at - BEAT_MARGIN, whole(self._clock()))
                     continue
                 trial = self._trials.get(feed)
                 if trial is None or trial.connection != connection:
@@ -153,7 +154,7 @@ class GapBook:
                 return
             gap.started_at = min(gap.started_at, starts_at)
             self._end(gap, starts_at)
-        sure = min(frontier, self._now() + CLOCK_MARGIN)
+        sure = min(frontier, whole(self._clock()) + CLOCK_MARGIN)
         self._lives[feed] = Life(feed, starts_at + TICK, sure)
 
     def open(self, feeds: Iterable[Feed], reason: str, since: datetime) -> None:
@@ -161,6 +162,7 @@ class GapBook:
 
         A gap that is open already goes on and counts one outage more.
         """
+        since = whole(since)
         with self._lock:
             for feed in feeds:
                 self._trials.pop(feed, None)
@@ -172,7 +174,7 @@ class GapBook:
                 if (life := self._end_life(feed)) is not None:
                     self._begin(feed, life.frontier, reason)
                 elif (last := self._last_row_at.get(feed)) is not None:
-                    sure = min(last, self._now() + CLOCK_MARGIN)
+                    sure = min(last, whole(self._clock()) + CLOCK_MARGIN)
                     self._begin(feed, sure - feed.lateness, reason)
                 else:
                     self._begin(feed, since, reason).is_guess = True
@@ -180,6 +182,7 @@ class GapBook:
     def open_from(self, feed: Feed, reason: str, start: datetime) -> None:
         """Open a gap at `start`, before which everything is accounted for; one that was taken
         over goes on. A life that was believed to reach further ends there."""
+        start = whole(start)
         with self._lock:
             gap = self._open.get(feed)
             if gap is None:
@@ -205,6 +208,7 @@ class GapBook:
     def end(self, at: datetime, feeds: Iterable[Feed] | None = None) -> None:
         """End what is open of `feeds`, or all: capture of them stops, and vouches for nothing
         up to `at`."""
+        at = whole(at)
         with self._lock:
             for feed in list(self._open) if feeds is None else list(feeds):
                 gap = self._open.get(feed)
@@ -220,6 +224,7 @@ class GapBook:
 
         Nothing ends unless `still` holds, of which it is certain that no gap opens meanwhile.
         """
+        at = whole(at)
         with self._lock:
             if not still():
                 return

@@ -31,7 +31,7 @@ SYMBOLS = ("BTCUSDT", "ETHUSDT")
 POLL_SECONDS = 0.05
 START_SECONDS = 60.0
 STOP_SECONDS = 60.0
-LEASE_SECONDS = 2.0
+LEASE_SECONDS = 5.0
 # A drill should not wait where an operator would.
 HURRIED = {
     "EVENTSAVER_FLUSH_INTERVAL": "0.1",

@@ -221,3 +221,16 @@ def test_no_row_proves_what_has_not_come_yet(is_first):
     book.open([feed], "the connection was lost", now)
     (gap,) = book.unwritten()
     assert gap.started_at == now + CLOCK_MARGIN
+
+
+def test_between_a_gap_that_our_clock_ended_and_what_comes_next_there_is_no_millisecond():
+    end = seconds(3) + timedelta(microseconds=478_500)
+    by_stop, by_rest = GapBook(), GapBook()
+    for book in (by_stop, by_rest):
+        book.open([FEED], "the connection was lost", seconds(1) + timedelta(microseconds=1))
+    by_stop.end(end)
+    by_rest.hand_over(end, [FEED], lambda: True)
+    (stopped,), (gap,), (life,) = by_stop.unwritten(), by_rest.unwritten(), by_rest.lives()
+    assert stopped.started_at == gap.started_at == seconds(1)
+    assert stopped.ended_at == gap.ended_at == seconds(3) + timedelta(milliseconds=478)
+    assert life.started_at == gap.ended_at + TICK

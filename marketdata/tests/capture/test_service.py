@@ -469,7 +469,7 @@ def test_a_symbol_without_trades_is_as_complete_as_its_connection(sandbox, captu
         later = [row | {"T": row["T"] + 30_000} for row in sandbox.make_trades("ETHUSDT", 2)]
         sandbox.send_trades("ETHUSDT", later)
         sandbox.drain()
-        running.service.books.gaps._now = lambda: newest + timedelta(seconds=30)
+        running.service.books.gaps._clock = lambda: newest + timedelta(seconds=30)
         # One feed alone would not be believed.
         collector = running.service.public.collectors[0]
         collector._newest[Feed("tickers", "ETHUSDT")] = newest + timedelta(seconds=30)
