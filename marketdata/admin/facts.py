@@ -23,6 +23,8 @@ from marketdata.admin.export import as_csv
 from marketdata.admin.filters import SymbolFilter, TimeFilter, equal
 from marketdata.admin.paging import EstimatingPaginator, FactList
 
+# Messages of the exchange; their pages show them without what looks like a secret.
+AS_SENT = (models.JSONField, models.TextField)
 Filters = tuple[str | type[admin.ListFilter], ...]
 
 
@@ -71,7 +73,7 @@ class FactAdmin(ReadOnlyAdmin):
         return [
             field
             for field in self.model._meta.concrete_fields
-            if field.name not in hidden and not isinstance(field, models.JSONField)
+            if field.name not in hidden and not isinstance(field, AS_SENT)
         ]
 
 

@@ -46,7 +46,7 @@ def test_every_list_is_exported(olivia_client, model):
     rows = factory(model).create_batch(2)
     found = exported(olivia_client, url(model))
     assert len(found) == len(rows)
-    assert not {"user", "raw_json", "id", "token"} & found[0].keys()
+    assert not {"user", "raw_json", "raw_text", "id", "token"} & found[0].keys()
 
 
 @pytest.mark.parametrize("model", PRIVATE, ids=lambda model: model.__name__)
@@ -56,6 +56,14 @@ def test_a_tenant_exports_own_rows_only(bob_client, model, alice_account, bob_ac
     found = exported(bob_client, url(model))
     assert [row["account"] for row in found] == [str(bob_account)]
     assert exported(bob_client, url(model), account=str(alice_account.pk)) == []
+
+
+def test_what_the_page_redacts_does_not_leave_by_the_export(bob_client, bob_account):
+    factories.QuarantinedMessageFactory.create(
+        account=bob_account, raw_text='{"apiKey": "canary-key", "sign": "canary-sign"}'
+    )
+    answer = bob_client.get(url(factories.QuarantinedMessageFactory._meta.model))
+    assert b"canary" not in b"".join(answer.streaming_content)
 
 
 @each
