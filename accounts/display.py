@@ -20,9 +20,16 @@ READABLE = (models.DecimalField, models.DateTimeField, models.JSONField, models.
 SIDES = {"Buy": "side-buy", "Sell": "side-sell"}
 REDACTED = "(redacted)"
 # Each is looked for among the words of a key: "apiKey" is api and key, "design" is no sign.
-SECRET_WORDS = {"secret", "sign", "signature", "token", "password", "passphrase", "authorization"}
-SECRET_PAIRS = {("api", "key"), ("access", "key"), ("private", "key"), ("secret", "key")}
+SECRET_WORDS = {
+    *("secret", "secrets", "sign", "signature", "token", "password", "passwd", "pwd"),
+    *("passphrase", "authorization", "bearer", "cookie", "cookies", "jwt"),
+}
+SECRET_PAIRS = {
+    (of, what) for of in ("api", "access", "private", "secret") for what in ("key", "keys")
+}
 SECRET_JOINED = {"apikey", "apisecret", "accesskey", "privatekey", "secretkey", "accesstoken"}
+# Of a request on a socket: {"op": "auth", "args": [key, expiry, signature]} (V5 docs, "Connect").
+AUTH = "auth"
 WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 # A key in a text that is not JSON, or no longer (a query string, a cut message), and what follows
 # it: quoted, quoted inside of a quotation, in brackets, or up to the next mark.
@@ -93,15 +100,24 @@ def coloured_amount(value: Decimal | None) -> str:
 
 
 def redacted(value: Any) -> Any:
-    """A JSON value with the values of all keys that name a secret replaced, at any depth."""
+    """A JSON value with what names a secret replaced, at any depth.
+
+    That is what stands under such a key, behind such a name in a pair (as headers are listed), in
+    a text within the JSON, and in a request that signs in.
+    """
     if isinstance(value, dict):
+        signs_in = value.get("op") == AUTH
         return {
-            key: REDACTED if names_a_secret(str(key)) else redacted(item)
+            key: REDACTED
+            if names_a_secret(str(key)) or (signs_in and key == "args")
+            else redacted(item)
             for key, item in value.items()
         }
     if isinstance(value, list):
+        if len(value) == 2 and isinstance(value[0], str) and names_a_secret(value[0]):
+            return [value[0], REDACTED]
         return [redacted(item) for item in value]
-    return value
+    return _without_secrets(value) if isinstance(value, str) else value
 
 
 def redacted_text(text: str) -> str:

@@ -73,6 +73,7 @@ def test_a_profit_has_its_sign_and_its_colour(value, text):
         *("apiKey", "api_key", "API-KEY", "apikey", "X-BAPI-API-KEY", "X-BAPI-SIGN", "secret"),
         *("apiSecret", "client_secret", "sign", "signature", "token", "accessToken", "password"),
         *("dbPassword", "passphrase", "Authorization", "privateKey", "secretKey", "SECRET"),
+        *("apiKeys", "secrets", "passwd", "Set-Cookie", "bearer"),
     ],
 )
 def test_keys_of_secrets_are_known(key):
@@ -111,6 +112,10 @@ def test_json_is_redacted_at_any_depth_and_not_changed():
         '{"secret": "a \\"canary\\"", cut',
         '{"text": "{\\"secret\\": \\"canary\\"}", cut',
         '{"token": ["a", "canary"], cut',
+        '{"text": "{\\"secret\\": \\"canary\\"}"}',
+        '{"url": "https://example.com/?api_key=canary"}',
+        '{"headers": [["X-BAPI-SIGN", "canary"]]}',
+        '{"op": "auth", "args": ["canary", 1700000000000, "canary"]}',
     ],
 )
 def test_a_text_as_received_loses_what_looks_like_a_secret(text):
