@@ -33,7 +33,9 @@ AUTH = "auth"
 WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 # A key in a text that is not JSON, or no longer (a query string, a cut message), and what follows
 # it: quoted, quoted inside of a quotation, in brackets, or up to the next mark.
-NAMED = re.compile(r"""(?P<name>[\w-]+)\\*["']?\s*[:=]\s*""")
+# It begins where the word does and takes nothing back: tried from within each word again, a long
+# one would cost the square of its length.
+NAMED = re.compile(r"""(?<![\w-])(?P<name>[\w-]++)\\*+["']?\s*+[:=]\s*+""")
 VALUE = re.compile(
     r"""\\+"[^"]*"?|"(?:\\.|[^"\\])*"?|'[^']*'?|\[[^\]]*\]?|\{[^}]*\}?|[^"',}&\r\n]*"""
 )

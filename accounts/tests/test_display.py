@@ -128,3 +128,11 @@ def test_a_text_as_received_is_otherwise_as_it_was():
     assert redacted_text("price: abc <b>") == "<pre>price: abc &lt;b&gt;</pre>"
     assert redacted_text('{"p": "abc"}') == "<pre>{\n &quot;p&quot;: &quot;abc&quot;\n}</pre>"
     assert "[[[[" in redacted_text("[" * 100_000)
+
+
+@pytest.mark.parametrize("piece", ["a", "a-", "a ", "\\", '\\"', "secret:"])
+def test_a_long_text_is_no_work(piece):
+    # As long as quarantine keeps them. Work that grows with the square ends at the time limit.
+    text = "a" + piece * (65_536 // len(piece))
+    assert redacted_text(text).startswith("<pre>a")
+    assert piece[0] in readable({"text": text})
