@@ -81,6 +81,8 @@ class StrategyForm(TenantForm):
         required=False,
         min_value=Decimal(1),
         max_value=Decimal(200),
+        max_digits=15,
+        decimal_places=12,
         label="Leverage",
         help_text="Blank: 10.",
     )
@@ -88,6 +90,8 @@ class StrategyForm(TenantForm):
         required=False,
         min_value=Decimal(-1),
         max_value=Decimal(1),
+        max_digits=15,
+        decimal_places=12,
         label="Maker fee (%)",
         help_text="Percent of an order's value, negative for a rebate. Blank: 0.02.",
     )

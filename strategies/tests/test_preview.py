@@ -255,6 +255,15 @@ def test_a_price_that_is_none_stands_at_its_box(bob_client, bob_account, bitcoin
     assert list(page.context["adminform"].form.errors) == ["preview_price"]
 
 
+@pytest.mark.parametrize("box", ["preview_maker_fee", "preview_leverage"])
+def test_a_figure_of_a_million_digits_stands_at_its_box(bob_client, bob_account, bitcoin, box):
+    page = asked(
+        bob_client, bob_account, **{box: f"1.{'0' * 999}1" if "lev" in box else "1e-999999"}
+    )
+    assert list(page.context["adminform"].form.errors) == [box]
+    assert len(page.content) < 100_000
+
+
 def test_a_default_is_the_cores(bob_client, bob_account, bitcoin):
     page = asked(bob_client, bob_account)
     assert len(page.context["preview"]["found"].levels) == GridConfig().grid_count + 1
