@@ -77,7 +77,9 @@ class EnrolForm(PasswordForm):
     """A name for a new app, and a code that proves that it has the key."""
 
     name = forms.CharField(max_length=64, initial="Phone", help_text="To tell your apps apart.")
-    code = forms.CharField(widget=forms.TextInput(attrs=CODE), help_text="Six digits of the app.")
+    code = forms.CharField(
+        max_length=20, widget=forms.TextInput(attrs=CODE), help_text="Six digits of the app."
+    )
     field_order = ("name", "code", "password")
 
     def __init__(self, request: HttpRequest, device: TOTPDevice, data: Any = None) -> None:

@@ -92,6 +92,11 @@ def test_where_it_is_not_required_only_who_has_a_device_is_asked(settings, clien
     assert client.get("/admin/").status_code == 302
 
 
+def test_a_code_too_long_for_a_number_is_refused_like_any_other(olivia_halfway):
+    _, answer = enrol(olivia_halfway, code="1" * 5_000)
+    assert (answer.status_code, TOTPDevice.objects.count()) == (200, 0)
+
+
 # --- What lets in ---------------------------------------------------------------------------
 
 
