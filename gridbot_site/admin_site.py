@@ -6,16 +6,31 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib.admin import AdminSite
+from django.contrib.admin.forms import AdminAuthenticationForm
 from django.contrib.auth import REDIRECT_FIELD_NAME
+from django.core.validators import MaxLengthValidator
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, URLResolver, include, path, reverse
 
 from gridbot_site import second_factor
 
 
+class SignInForm(AdminAuthenticationForm):
+    """Name and password; a name longer than any is refused before it is looked for, and counted.
+
+    Django gives the limit to the browser alone, and PostgreSQL takes no such name into the count.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        name: Any = self.fields["username"]
+        name.validators.append(MaxLengthValidator(name.max_length))
+
+
 class GridbotAdminSite(AdminSite):
     """Django's admin: whoever has to give a code sees no page of it before they have."""
 
+    login_form = SignInForm
     site_header = site_title = "gridbot"
     # There is no other site to view.
     site_url = None
@@ -41,6 +56,6 @@ class GridbotAdminSite(AdminSite):
         return [
             path("logout/", self.logout, name="logout"),
             path("second-factor/", include(second_factor.urls)),
-            # It looks any row of any kind up, whosever it is, to lead to a page that none has.
+            # Django's way to a row on the site looks up any row of any model, whosever it is.
             *(url for url in super().get_urls() if getattr(url, "name", "") != "view_on_site"),
         ]

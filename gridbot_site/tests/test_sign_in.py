@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 from django.conf import settings as project
+from django.contrib.contenttypes.models import ContentType
 from django.contrib.sessions.models import Session
 from django.test import Client, RequestFactory
 from django.utils import timezone
@@ -39,6 +40,17 @@ def test_the_fifth_wrong_password_locks_the_name_at_the_address(guessed, client,
     assert "nobody can sign in under this name" in " ".join(answer.content.decode().split())
     assert "0:15:00" in answer.content.decode()
     assert client.get("/admin/").status_code == 302
+
+
+def test_a_name_longer_than_any_is_an_error_of_its_box(client, db):
+    answer = give_password(client, "x" * 300)
+    assert list(answer.context["form"].errors) == ["username"]
+
+
+def test_no_row_is_looked_up_for_a_page_of_the_site(olivia_client, bob_account):
+    content_type = ContentType.objects.get_for_model(bob_account)
+    for key in (bob_account.pk, "no key"):
+        assert olivia_client.get(f"/admin/r/{content_type.pk}/{key}/").status_code == 404
 
 
 def test_others_are_not_locked_out(guessed, client, olivia, bob):
