@@ -23,3 +23,17 @@ def client_address(request: HttpRequest) -> str | None:
         return str(ipaddress.ip_address(address.strip()))
     except ValueError:
         return None
+
+
+def guesser_address(request: HttpRequest) -> str | None:
+    """What wrong passwords are counted by: the address, of IPv6 the network that it lies in.
+
+    Whoever has one IPv6 address has 2**64 of them (RFC 4291, 2.5.1: a network is a /64).
+    """
+    text = client_address(request)
+    address = ipaddress.ip_address(text) if text else None
+    if not isinstance(address, ipaddress.IPv6Address):
+        return text
+    if address.ipv4_mapped:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.ip_network((address.packed, 64), strict=False).network_address)

@@ -130,7 +130,7 @@ AUTHENTICATION_BACKENDS = [
 # How many reverse proxies of one's own stand before the site. Each appends to X-Forwarded-For;
 # with none, what a client says of itself there is not believed.
 GRIDBOT_PROXIES = whole_number("GRIDBOT_PROXIES", default=0, least=0)
-AXES_CLIENT_IP_CALLABLE = "gridbot_site.addresses.client_address"
+AXES_CLIENT_IP_CALLABLE = "gridbot_site.addresses.guesser_address"
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = timedelta(minutes=15)

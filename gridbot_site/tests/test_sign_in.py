@@ -12,7 +12,7 @@ from django.test import Client, RequestFactory
 from django.utils import timezone
 
 from accounts.tests.factories import PASSWORD, UserFactory
-from gridbot_site.addresses import client_address
+from gridbot_site.addresses import client_address, guesser_address
 from gridbot_site.tests.signing_in import LOGIN, every_url, give_password
 
 pytestmark = pytest.mark.django_db
@@ -102,6 +102,29 @@ def test_the_address_is_what_our_own_proxies_saw(settings, proxies, header, expe
     settings.GRIDBOT_PROXIES = proxies
     request = RequestFactory().get("/", HTTP_X_FORWARDED_FOR=header)
     assert client_address(request) == expected
+
+
+def test_another_address_of_the_same_network_does_not_help_the_guesser(client, olivia):
+    answers = [
+        give_password(client, olivia, f"guess {n}", REMOTE_ADDR=f"2001:db8::{n}") for n in range(5)
+    ]
+    assert answers[-1].status_code == 429
+    assert give_password(client, olivia, REMOTE_ADDR="2001:db8:0:0:ffff::1").status_code == 429
+    assert give_password(client, olivia, REMOTE_ADDR="2001:db8:0:1::1").status_code == 302
+
+
+@pytest.mark.parametrize(
+    ("address", "counted"),
+    [
+        ("10.1.1.1", "10.1.1.1"),
+        ("::ffff:10.1.1.1", "10.1.1.1"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+        ("fe80::1%eth0", "fe80::"),
+        ("", None),
+    ],
+)
+def test_guesses_are_counted_by_network(address, counted):
+    assert guesser_address(RequestFactory().get("/", REMOTE_ADDR=address)) == counted
 
 
 def test_only_operators_see_refused_sign_ins(guessed, bob_client, olivia, olivia_client):
