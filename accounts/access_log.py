@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from django.db import DatabaseError, transaction
+from django.db import Error, transaction
 
 from accounts import audit
 
@@ -35,7 +35,7 @@ def note_opening(credential: ApiCredential, purpose: str) -> None:
         # A savepoint: what fails here must not end the transaction around it.
         with transaction.atomic():
             audit.record(credential, OPENED, by=command(), purpose=purpose)
-    except DatabaseError as error:
+    except Error as error:  # InterfaceError is no DatabaseError
         logger.warning(
             "the secret of credential %s was opened for %r by %r, and the audit log did not take it: %s",
             credential.pk, purpose, command(), type(error).__name__,

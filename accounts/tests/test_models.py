@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pickle
+from unittest.mock import Mock
 
 import pytest
 from auditlog import get_logentry_model
 from django.core import serializers
 from django.core.exceptions import ValidationError
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, InterfaceError, connection, transaction
 from django.utils import timezone
 
 from accounts import access_log, vault
@@ -199,6 +200,12 @@ def test_a_failing_audit_log_keeps_no_secret_shut(alice_account, monkeypatch, ca
     assert "canary" not in record.message
     # The transaction around it is still good.
     assert ApiCredential.objects.unscoped().exists()
+
+
+def test_a_broken_connection_keeps_no_secret_shut_either(alice_account, monkeypatch):
+    credential = ApiCredentialFactory.create(account=alice_account, secret="canary")
+    monkeypatch.setattr(get_logentry_model(), "save", Mock(side_effect=InterfaceError("closed")))
+    assert credential.open_secret("capture") == Secret("canary")
 
 
 # --- What a stale page may write -------------------------------------------------------------
