@@ -21,7 +21,7 @@ from auditlog.registry import auditlog
 from django.contrib.auth import get_user_model
 from django.contrib.contenttypes.models import ContentType
 from django.db import models, transaction
-from django.db.models.signals import post_save, pre_save
+from django.db.models.signals import post_delete, post_save, pre_save
 from django.http import HttpRequest
 
 Action = LogEntry.Action
@@ -72,6 +72,7 @@ def audited_users() -> None:
     user = get_user_model()
     audited(user, m2m_fields=("groups", "user_permissions"))
     post_save.connect(_on_saved_user, sender=user, dispatch_uid="password")
+    post_delete.connect(_on_deleted_user, sender=user, dispatch_uid="actor")
 
 
 def record(row: models.Model, event: str, *, by: str = "", **details: str | int) -> None:
@@ -157,6 +158,18 @@ def _on_saved_user(instance: Any, created: bool, **kwargs: Any) -> None:
         record(instance, "password changed")
 
 
+def _on_deleted_user(instance: Any, **kwargs: Any) -> None:
+    # Who deletes themselves stands behind what went along, in entries that are younger than the
+    # list of rows that Django lets go of a user.
+    LogEntry.objects.filter(actor=instance.pk).update(actor=None)
+
+
+def _is_gone(user: Any, entry: Any) -> bool:
+    """Whether `entry` is of a deletion that `user` went with."""
+    is_deletion = entry.action == Action.DELETE
+    return is_deletion and not get_user_model()._base_manager.filter(pk=user.pk).exists()
+
+
 def _complete(instance: Any, **kwargs: Any) -> None:
     """Fill in who and from where; the name stays when the user is deleted."""
     more = dict(instance.additional_data or {})
@@ -165,7 +178,9 @@ def _complete(instance: Any, **kwargs: Any) -> None:
         request, instance.remote_addr = now
         user = getattr(request, "user", None)
         if instance.actor is None and user is not None and user.is_authenticated:
-            instance.actor, instance.actor_email = user, user.email
+            instance.actor_email = user.email
+            if not _is_gone(user, instance):
+                instance.actor = user
             more.setdefault("by", user.get_username())
     instance.additional_data = more
 

@@ -10,6 +10,7 @@ from auditlog.registry import auditlog
 from django.apps import apps
 from django.contrib.auth.models import Group, Permission
 from django.core.management import call_command
+from django.db import connection
 from django.db.models import BinaryField
 from django.db.models.signals import post_delete, post_save, pre_delete, pre_save
 from django.test import Client
@@ -262,3 +263,20 @@ def test_no_entry_holds_a_secret(settings, client, olivia):
     secrets = [SECRET, "1a2b", sealed.hex(), str(sealed), PASSWORD, olivia.password]
     secrets += [device.key, used, *codes, *(code.replace("-", "") for code in codes)]
     assert not [secret for secret in secrets if secret in log]
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_who_deletes_themselves_is_named_and_not_pointed_at(
+    olivia, olivia_client, account_of, bob, together
+):
+    account_of(olivia)
+    url = "/admin/accounts/user/"
+    if together:
+        chosen = {"action": "delete_selected", "_selected_action": [olivia.pk, bob.pk]}
+        olivia_client.post(url, chosen | {"post": "yes"})
+    else:
+        olivia_client.post(f"{url}{olivia.pk}/delete/", {"post": "yes"})
+    connection.check_constraints()
+    entries = LogEntry.objects.filter(action=LogEntry.Action.DELETE)
+    assert {(entry.actor, entry.additional_data["by"]) for entry in entries} == {(None, "olivia")}
+    assert len(entries) == (3 if together else 2)
