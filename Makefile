@@ -6,7 +6,7 @@ STAMPS := .make
 # The tests wait for servers and processes about as much as they compute.
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 2) * 3 // 2)')
 
-.PHONY: demo test check serve install
+.PHONY: demo test check serve install backtest
 
 demo: install .env
 	$(BIN)/python manage.py demo
@@ -14,11 +14,11 @@ demo: install .env
 serve: install .env
 	GRIDBOT_DEBUG=true DATABASE_URL=$${DATABASE_URL:-sqlite:///demo.sqlite3} $(BIN)/python manage.py runserver
 
-test: install
+test: install backtest
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --cov --cov-report= --cov-fail-under=90
 	$(BIN)/python -m gridbot_site.testing $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m django_db
 
-check: $(STAMPS)/dev
+check: $(STAMPS)/dev backtest
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy .
@@ -28,12 +28,19 @@ check: $(STAMPS)/dev
 
 install: $(STAMPS)/runtime
 
+# Backtests and Parquet files: some 250 MB that capture and the admin do without.
+backtest: $(STAMPS)/backtest
+
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 13) or sys.exit("gridbot needs Python 3.11 to 3.13; say which with: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv $(VENV)
 
 $(STAMPS)/runtime: requirements.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/backtest: requirements-backtest.txt $(STAMPS)/runtime
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-backtest.txt
 	@mkdir -p $(STAMPS) && touch $@
 
 $(STAMPS)/dev: requirements-dev.txt $(STAMPS)/runtime
