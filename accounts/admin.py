@@ -37,7 +37,7 @@ class UserAdmin(SuperusersOnly, CountedDeletionMixin, UserAdminBase):
     fieldsets = (
         (None, {"fields": ("username", "password")}),
         ("Personal info", {"fields": ("first_name", "last_name", "email")}),
-        ("Capture", {"fields": ("status",)}),
+        ("Sign-in and capture", {"fields": ("status",)}),
         (
             "Permissions",
             {"fields": ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")},

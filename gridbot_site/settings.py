@@ -125,7 +125,7 @@ PASSWORD_HASHERS = [
 ]
 AUTHENTICATION_BACKENDS = [
     "axes.backends.AxesStandaloneBackend",
-    "django.contrib.auth.backends.ModelBackend",
+    "accounts.backends.ActiveUsersBackend",
 ]
 # How many reverse proxies of one's own stand before the site. Each appends to X-Forwarded-For;
 # with none, what a client says of itself there is not believed.

@@ -11,6 +11,7 @@ from django.contrib.sessions.models import Session
 from django.test import Client, RequestFactory
 from django.utils import timezone
 
+from accounts.models import User
 from accounts.tests.factories import PASSWORD, UserFactory
 from gridbot_site.addresses import client_address, guesser_address
 from gridbot_site.tests.signing_in import LOGIN, every_url, give_password
@@ -135,6 +136,20 @@ def test_only_operators_see_refused_sign_ins(guessed, bob_client, olivia, olivia
     bob = bob_client.get("/admin/").wsgi_request.user
     bob.user_permissions.set(Permission.objects.all())
     assert bob_client.get(page).status_code == 403
+
+
+# --- Suspended and deleted users ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [User.Status.SUSPENDED, User.Status.DELETED])
+def test_whoever_is_not_active_neither_signs_in_nor_stays(client, olivia, olivia_client, status):
+    assert olivia_client.get("/admin/").status_code == 200
+    olivia.status = status
+    olivia.save()
+    answer = give_password(client, olivia)
+    assert (answer.status_code, list(answer.context["form"].errors)) == (200, ["__all__"])
+    assert client.get("/admin/").url.startswith(LOGIN)
+    assert olivia_client.get("/admin/").url.startswith(LOGIN)
 
 
 # --- Sessions -------------------------------------------------------------------------------
