@@ -151,7 +151,9 @@ class ApiCredentialAdmin(TenantAdmin):
 
     form = ApiCredentialForm
     fields: ClassVar[tuple[str, ...]] = ("account", "api_key", "secret", "is_active")
-    list_display = ("api_key", "account", "secret_state", "is_active", "updated_at")
+    # What check_account found out.
+    judged: ClassVar[tuple[str, ...]] = ("refusal", "checked_at", "expires_at")
+    list_display = ("api_key", "account", "secret_state", "is_active", *judged, "updated_at")
     list_filter = ("is_active", AccountFilter)
     list_select_related = ("account",)
     search_fields = ("api_key__exact",)
@@ -160,14 +162,15 @@ class ApiCredentialAdmin(TenantAdmin):
     def get_readonly_fields(
         self, request: HttpRequest, obj: ApiCredential | None = None
     ) -> tuple[str, ...]:
-        """The secret is sealed for its account and opens for no other."""
-        return ("account",) if obj else ()
+        """The secret is sealed for its account and opens for no other; people judge no key."""
+        return ("account", *self.judged) if obj else ()
 
     def get_fields(self, request: HttpRequest, obj: ApiCredential | None = None) -> tuple[str, ...]:
         """Where nothing may be changed, the state of the secret stands for its field."""
-        if obj is None or self.has_change_permission(request, obj):
+        if obj is None:
             return self.fields
-        return ("account", "api_key", "secret_state", "is_active")
+        secret = "secret" if self.has_change_permission(request, obj) else "secret_state"
+        return ("account", "api_key", secret, "is_active", *self.judged)
 
     @admin.display(description="secret")
     def secret_state(self, credential: ApiCredential) -> str:

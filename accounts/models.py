@@ -105,8 +105,9 @@ class BybitAccount(models.Model):
         return {"owner": str(self.user_id)}
 
 
-# What seals or judges a key writes these, and nobody else: see ApiCredential.save.
-VAULT_FIELDS = frozenset({"sealed_secret", "secret_hint", "refusal", "checked_at", "expires_at"})
+# What seals a secret, and what judges a key, writes these, and nobody else: see ApiCredential.save.
+SEALED_FIELDS = frozenset({"sealed_secret", "secret_hint"})
+JUDGED_FIELDS = frozenset({"refusal", "checked_at", "expires_at"})
 
 
 class ApiCredential(TenantOwned):
@@ -149,24 +150,34 @@ class ApiCredential(TenantOwned):
         return f"API key {self.api_key[:4]}…"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Write the sealed secret only where it was sealed anew.
+        """Write the sealed secret where it was sealed anew, and forget what a former key may do.
 
         A page that was read before a rotation and is saved after it would otherwise put the
-        secret back under a key that is about to be retired.
+        secret back under a key that is about to be retired. A refusal is of a key: entering the
+        secret of the same one again does not lift it.
         """
-        if not (self._state.adding or self._sealed_here or "update_fields" in kwargs):
+        if not (self._state.adding or "update_fields" in kwargs):
             names = {field.name for field in self._meta.concrete_fields if not field.primary_key}
-            kwargs["update_fields"] = names - VAULT_FIELDS
+            if not self._sealed_here:
+                names -= SEALED_FIELDS | JUDGED_FIELDS
+            elif self._is_new_key():
+                self.refusal, self.checked_at, self.expires_at = "", None, None
+            else:
+                names -= JUDGED_FIELDS
+            kwargs["update_fields"] = names
         super().save(*args, **kwargs)
         self._sealed_here = False
+
+    def _is_new_key(self) -> bool:
+        # Asked of the table: the instance does not know what it was read as.
+        stored = ApiCredential.objects.unscoped().filter(pk=self.pk)
+        return not stored.filter(api_key=self.api_key).exists()
 
     @sensitive_variables("secret")
     def seal_secret(self, secret: str) -> None:
         """Seal `secret` for this row. Raises vault.VaultError when no key is configured."""
         self.sealed_secret = vault.seal(secret, self.binding())
         self.secret_hint = secret[-4:] if len(secret) >= 16 else ""
-        # What was found out is true of the key before.
-        self.refusal, self.checked_at, self.expires_at = "", None, None
         self._sealed_here = True
 
     def open_secret(self, purpose: str) -> Secret:

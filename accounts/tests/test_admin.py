@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
@@ -167,6 +169,20 @@ def test_a_new_secret_takes_the_place_of_the_old_one(bob_client, bob_account):
     credential.refresh_from_db()
     assert credential.open_secret("a test") == Secret("another-secret-3c4d")
     assert credential.secret_hint == "3c4d"
+
+
+def test_what_was_found_out_about_a_key_is_shown_and_not_asked_for(bob_client, bob_account):
+    credential = ApiCredentialFactory.create(account=bob_account, api_key="key-of-bob")
+    known = {"refusal": "It may withdraw.", "checked_at": datetime(2026, 1, 2, tzinfo=UTC)}
+    known |= {"expires_at": datetime(2026, 4, 5, tzinfo=UTC)}
+    ApiCredential.objects.unscoped().filter(pk=credential.pk).update(**known)
+    data = form(bob_account, secret=SECRET, refusal="", checked_at="", expires_at="")
+    assert bob_client.post(page(credential), data).status_code == 302
+    for name in ("change", "changelist"):
+        content = bob_client.get(page(credential, name)).content.decode()
+        for text in ("It may withdraw.", "Jan. 2, 2026", "April 5, 2026"):
+            assert text in content, name
+        assert 'name="refusal"' not in content
 
 
 def test_a_new_key_needs_its_own_secret(bob_client, bob_account):

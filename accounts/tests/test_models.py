@@ -222,15 +222,24 @@ def test_a_page_read_before_keeps_its_hands_off_what_was_found_out_since(alice_a
     assert (page.api_key, page.refusal) == ("renamed", "It may withdraw.")
 
 
-def test_a_new_secret_is_judged_anew(alice_account):
+@pytest.mark.parametrize("is_stale", [False, True])
+@pytest.mark.parametrize("is_new", [False, True])
+def test_a_new_key_is_judged_anew_and_a_new_secret_of_the_old_one_is_not(
+    alice_account, is_new, is_stale
+):
     credential = ApiCredentialFactory.create(account=alice_account)
-    changed = {"refusal": "It may withdraw.", "expires_at": timezone.now()}
+    now = timezone.now()
+    changed = {"refusal": "It may withdraw.", "checked_at": now, "expires_at": now}
     ApiCredential.objects.unscoped().filter(pk=credential.pk).update(**changed)
-    credential.refresh_from_db()
+    if not is_stale:
+        credential.refresh_from_db()
+    if is_new:
+        credential.api_key = "another key"
     credential.seal_secret("another")
     credential.save()
     credential.refresh_from_db()
-    assert (credential.refusal, credential.checked_at, credential.expires_at) == ("", None, None)
+    known = (credential.refusal, credential.checked_at, credential.expires_at)
+    assert known == (("", None, None) if is_new else ("It may withdraw.", now, now))
     assert credential.open_secret("a test") == Secret("another")
 
 

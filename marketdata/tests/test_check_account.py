@@ -122,6 +122,10 @@ def test_a_new_key_is_not_refused_for_the_old_one(private_sandbox, tenants, chec
     row = credential(tenants["bob"])
     row.seal_secret("another")
     row.save()
+    assert "bob/main" not in served()[0], "the secret of the refused key, entered again"
+    row.api_key = "another key"
+    row.seal_secret("another")
+    row.save()
     assert "bob/main" in served()[0]
 
 
