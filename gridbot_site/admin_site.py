@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib.admin import AdminSite
-from django.contrib.admin.forms import AdminAuthenticationForm
+from django.contrib.admin.forms import AdminAuthenticationForm, AdminPasswordChangeForm
 from django.contrib.auth import REDIRECT_FIELD_NAME
+from django.contrib.auth.views import PasswordChangeView
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxLengthValidator
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, URLResolver, include, path, reverse
+from django.views.decorators.debug import sensitive_variables
 
 from gridbot_site import second_factor
+from gridbot_site.second_factor_forms import is_own_password
 
 
 class SignInForm(AdminAuthenticationForm):
@@ -25,6 +30,24 @@ class SignInForm(AdminAuthenticationForm):
         super().__init__(*args, **kwargs)
         name: Any = self.fields["username"]
         name.validators.append(MaxLengthValidator(name.max_length))
+
+
+class NewPasswordForm(AdminPasswordChangeForm):
+    """A new password for an old one, of which a wrong one counts like one at the sign-in."""
+
+    def __init__(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.request = request
+
+    @sensitive_variables("password")
+    def clean_old_password(self) -> str:
+        """The user's own password."""
+        password: str = self.cleaned_data["old_password"]
+        if not is_own_password(self.request, password):
+            raise ValidationError(
+                self.error_messages["password_incorrect"], code="password_incorrect"
+            )
+        return password
 
 
 class GridbotAdminSite(AdminSite):
@@ -50,6 +73,18 @@ class GridbotAdminSite(AdminSite):
             query = f"?{urlencode({REDIRECT_FIELD_NAME: after})}" if after else ""
             return HttpResponseRedirect(url + query)
         return super().login(request, extra_context)
+
+    def password_change(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Django's page with a form of our own, which Django has no setting for."""
+        form: Any = partial(NewPasswordForm, request)
+        view = PasswordChangeView.as_view(
+            form_class=form,
+            success_url=reverse("admin:password_change_done"),
+            extra_context=self.each_context(request) | (extra_context or {}),
+        )
+        return view(request)
 
     def get_urls(self) -> list[URLResolver | URLPattern]:
         """Django's pages, those of the second factor, and a way out for those halfway in."""

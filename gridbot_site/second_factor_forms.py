@@ -9,6 +9,7 @@ from django import forms
 from django.contrib.auth import authenticate
 from django.http import HttpRequest
 from django.utils.crypto import salted_hmac
+from django.views.decorators.debug import sensitive_variables
 from django_otp.forms import OTPTokenForm
 from django_otp.oath import TOTP
 from django_otp.plugins.otp_static.models import StaticDevice
@@ -50,6 +51,13 @@ class CodeForm(OTPTokenForm):  # type: ignore[misc]
         return "".join(code.split())
 
 
+@sensitive_variables()
+def is_own_password(request: HttpRequest, password: str) -> bool:
+    """Whether it is the password of who is signed in; a wrong one counts like one at the sign-in."""
+    user = authenticate(request, username=request.user.get_username(), password=password)
+    return user is not None and user.pk == request.user.pk
+
+
 class PasswordForm(forms.Form):
     """The password once more; wrong ones count towards a lock-out."""
 
@@ -66,9 +74,7 @@ class PasswordForm(forms.Form):
     def clean_password(self) -> str:
         """The user's own password."""
         password: str = self.cleaned_data["password"]
-        username = self.request.user.get_username()
-        user = authenticate(self.request, username=username, password=password)
-        if user is None or user.pk != self.request.user.pk:
+        if not is_own_password(self.request, password):
             raise forms.ValidationError("That is not your password.")
         return password
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from auditlog.models import LogEntry
 from django.conf import settings as project
 from django.contrib.contenttypes.models import ContentType
 from django.contrib.sessions.models import Session
@@ -138,6 +139,22 @@ def test_only_operators_see_refused_sign_ins(guessed, bob_client, olivia, olivia
     assert bob_client.get(page).status_code == 403
 
 
+def test_the_old_password_is_no_easier_to_guess(olivia, olivia_client):
+    guesses = [change_password(olivia_client, f"guess {n}") for n in range(5)]
+    assert [answer.status_code for answer in guesses] == [200, 200, 200, 200, 429]
+    assert list(guesses[0].context["form"].errors) == ["old_password"]
+    assert change_password(olivia_client, PASSWORD).status_code == 429, "it came too late"
+    refused = LogEntry.objects.filter(additional_data__event="password refused")
+    assert {entry.object_repr for entry in refused} == {"olivia"}
+    assert len(refused) == 5
+
+
+def change_password(client, old):
+    new = "another horse, another battery"
+    data = {"old_password": old, "new_password1": new, "new_password2": new}
+    return client.post("/admin/password_change/", data)
+
+
 # --- Suspended and deleted users ------------------------------------------------------------
 
 
@@ -174,9 +191,7 @@ def test_an_ended_session_is_signed_out(olivia_client):
 def test_a_new_password_ends_all_other_sessions(olivia, olivia_client):
     other = Client()
     other.force_login(olivia)
-    new = "another horse, another battery"
-    data = {"old_password": PASSWORD, "new_password1": new, "new_password2": new}
-    assert olivia_client.post("/admin/password_change/", data).status_code == 302
+    assert change_password(olivia_client, PASSWORD).status_code == 302
     assert olivia_client.get("/admin/").status_code == 200
     assert other.get("/admin/").url.startswith(LOGIN)
 
