@@ -18,6 +18,7 @@ from django.db.models.constants import LOOKUP_SEP
 from django.http import HttpRequest, HttpResponse
 from django.utils.text import capfirst
 
+from accounts.chosen_rows import CheckedKeysAdmin
 from accounts.deletion import cascade_counts
 from accounts.display import shown
 from accounts.models import BybitAccount, User
@@ -25,10 +26,8 @@ from accounts.related import Relation, tables
 
 # Generic to the type checker alone: at run time Django's classes take no parameters.
 if TYPE_CHECKING:
-    ModelAdmin = admin.ModelAdmin[Any]
     ModelForm = forms.ModelForm[Any]
 else:
-    ModelAdmin = admin.ModelAdmin
     ModelForm = forms.ModelForm
 
 
@@ -60,7 +59,7 @@ class CountedDeletionMixin:
         )
 
 
-class SuperusersOnly(ModelAdmin):
+class SuperusersOnly(CheckedKeysAdmin):
     """Pages for superusers alone, whatever permissions others were given.
 
     To others no row exists: Django looks for one before it asks whether it may be seen, and
@@ -93,7 +92,7 @@ class SuperusersOnly(ModelAdmin):
         return self.has_module_permission(request)
 
 
-class TenantAdmin(CountedDeletionMixin, ModelAdmin):
+class TenantAdmin(CountedDeletionMixin, CheckedKeysAdmin):
     """Pages of rows that belong to tenants: superusers see all, other staff their own."""
 
     # From a row to its user.

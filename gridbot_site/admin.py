@@ -8,12 +8,15 @@ from auditlog.models import LogEntry
 from axes.admin import AccessAttemptAdmin
 from axes.models import AccessAttempt
 from django.contrib import admin
+from django.contrib.auth.admin import GroupAdmin
+from django.contrib.auth.models import Group
 from django.db import models
 from django.http import HttpRequest
 from django.utils.html import format_html_join
 from django_otp.plugins.otp_static.models import StaticDevice
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
+from accounts.chosen_rows import CheckedKeysAdmin
 from accounts.display import shown
 from accounts.models import User
 from accounts.tenant_admin import ReadOnlyAdmin, SuperusersOnly
@@ -23,8 +26,15 @@ ENVELOPE = ("owner", "event", "by")
 
 # Its pages show the keys of apps to every superuser.
 admin.site.unregister([TOTPDevice, StaticDevice])
+# Its page fails at keys that no group can have.
+admin.site.unregister(Group)
 # Its page shows everybody's entries to everybody who may see one's own.
 admin.site.unregister(LogEntry)
+
+
+@admin.register(Group)
+class CheckedGroupAdmin(CheckedKeysAdmin, GroupAdmin):
+    """Django's page of groups."""
 
 
 @admin.register(LogEntry)

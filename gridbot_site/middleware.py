@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest
 
 from accounts.audit import acting
 from gridbot_site.addresses import client_address
@@ -19,6 +19,18 @@ def private_pages(get_response: GetResponse) -> GetResponse:
         response = get_response(request)
         response.headers["Cache-Control"] = "private, no-store"
         return response
+
+    return middleware
+
+
+def without_nul(get_response: GetResponse) -> GetResponse:
+    """Refuse URLs with a NUL byte, which no page means and PostgreSQL takes in no text."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        # The path comes decoded, the query does not.
+        if "\0" in request.path_info or "%00" in request.META["QUERY_STRING"]:
+            return HttpResponseBadRequest("There is no such URL.", content_type="text/plain")
+        return get_response(request)
 
     return middleware
 

@@ -80,6 +80,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "gridbot_site.middleware.audited",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "gridbot_site.middleware.without_nul",
     "axes.middleware.AxesMiddleware",
 ]
 TEMPLATES: list[dict[str, Any]] = [
