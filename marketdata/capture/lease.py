@@ -22,17 +22,11 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
-from django.db import (
-    IntegrityError,
-    InterfaceError,
-    OperationalError,
-    connection,
-    models,
-    transaction,
-)
+from django.db import Error as AnyDatabaseError
+from django.db import IntegrityError, connection, models, transaction
 from django.db.models.functions import Now
 
-from marketdata.exits import Unavailable
+from marketdata.exits import Unavailable, first_line, is_away
 from marketdata.models import CaptureLease
 
 logger = logging.getLogger(__name__)
@@ -95,11 +89,13 @@ class Lease:
         while not stop.is_set():
             try:
                 self.acquire()
-            except (LeaseHeld, OperationalError, InterfaceError) as error:
+            except (LeaseHeld, AnyDatabaseError) as error:
                 if not isinstance(error, LeaseHeld):
                     connection.close()
+                    if not is_away(error):
+                        raise
                 if type(error) is not said:
-                    logger.warning("standing by: %s", error)
+                    logger.warning("standing by: %s", first_line(error))
                 said = type(error)
             else:
                 return True
