@@ -74,18 +74,18 @@ class Part:
         """Open the gaps since the last run: from where what is known of a feed ends, or where
         nothing ever vouched for it, from its last row, which the value tells."""
         self.books.take_over(feeds)
-        known = frontiers(feeds)
-        new = []
+        known, starts = frontiers(feeds), dict[Feed, datetime]()
         for feed, last_row_at in feeds.items():
-            at = known.get(feed)
-            start = at.start if at else last_row_at()
-            if start is not None:
-                self.books.gaps.open_from(feed, NOT_RUNNING, start)
-            else:
-                new.append(feed)
-            for hole in at.holes if at else ():
+            if at := known.get(feed):
+                starts[feed] = at.start
+            elif (last := last_row_at()) is not None:
+                starts[feed] = last - feed.lateness
+        # Before anything is noted in memory: it may fail, and be tried again.
+        self.books.begin(feeds.keys() - starts.keys())
+        for feed, start in starts.items():
+            self.books.gaps.open_from(feed, NOT_RUNNING, start)
+            for hole in known[feed].holes if feed in known else ():
                 self.books.gaps.cut(feed, DIED_BEFORE, hole.start, hole.end)
-        self.books.begin(new)
 
     def beat(self) -> None:
         """Let quiet streams know how far their connections have come."""
