@@ -134,9 +134,6 @@ class Audits:
         """Make a connection anew that does not bring what `unheard` is a part of."""
         if link.supervisor.lives_on(life):
             reason, feed = SILENT.format(link.name), link.feed(Stream.TRADES)
-            claimed = self._books.gaps.claimed(feed)
-            self._books.gaps.open_from(feed, reason, unheard.end)
-            for span in claimed:
-                if span.end > unheard.end:
-                    self._books.voucher.revoke(feed, span.within(unheard.end, None))
+            if believed := self._books.gaps.open_from(feed, reason, unheard.end):
+                self._books.voucher.revoke(feed, believed)
             link.supervisor.renew(life, reason)

@@ -179,19 +179,23 @@ class GapBook:
                 else:
                     self._begin(feed, since, reason).is_guess = True
 
-    def open_from(self, feed: Feed, reason: str, start: datetime) -> None:
+    def open_from(self, feed: Feed, reason: str, start: datetime) -> Span | None:
         """Open a gap at `start`, before which everything is accounted for; one that was taken
-        over goes on. A life that was believed to reach further ends there."""
-        start = whole(start)
+        over goes on. A life that was believed to reach further ends there: what is returned may
+        have been claimed."""
+        believed, start = None, whole(start)
         with self._lock:
             gap = self._open.get(feed)
             if gap is None:
                 if (life := self._end_life(feed)) is not None:
+                    if life.frontier > start:
+                        believed = Span(start, life.frontier - TICK)
                     life.frontier = min(life.frontier, start)
                 self._begin(feed, start, reason)
             else:
                 gap.outages += 1
                 gap.changed = True
+        return believed
 
     def cut(self, feed: Feed, reason: str, start: datetime, end: datetime) -> None:
         """Note a gap that is over: a span that is known not to be complete."""
