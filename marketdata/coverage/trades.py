@@ -28,7 +28,7 @@ from marketdata.coverage.gap_rows import (
     unfinished_gaps,
 )
 from marketdata.coverage.reconciler_base import ReconcilerBase, identity, stored_keys, times_within
-from marketdata.coverage.spans import TICK
+from marketdata.coverage.spans import TICK, clipped
 from marketdata.models import CaptureGap, PublicTrade, Stream
 
 MOST_RECENT_TRADES = 1000
@@ -141,13 +141,15 @@ class TradeReconciler(ReconcilerBase):
     def _declare_unseen(
         self, finding: Finding, feed: Feed, unseen: Span, heard: Sequence[Span]
     ) -> None:
-        """Declare what was claimed of the time from the last trade that came to the first shown."""
-        for claim in claims_on(feed, unseen, heard):
-            if claim.start <= unseen.end <= claim.end:
-                left = unseen.within(claim.start, None)
-                finding.unseen = finding.missing = left
-                finding.note = BEYOND_REACH
-                self._declare_lost(finding, left)
+        """Declare what was claimed of the time from the last trade that came to the first shown.
+
+        Of all claims: a topic that is silent now may have been so on earlier connections, too.
+        """
+        if claims := clipped(claims_on(feed, unseen, heard), unseen):
+            left = unseen.within(claims[0].start, None)
+            finding.unseen = finding.missing = left
+            finding.note = BEYOND_REACH
+            self._declare_lost(finding, left)
 
     def _declare_lost(self, finding: Finding, lost: Span) -> None:
         """Declare a span that REST will never show."""
