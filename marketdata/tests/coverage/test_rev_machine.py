@@ -1,0 +1,169 @@
+"""The machine of test_complement, with a topic that falls silent, audits, and leaving."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import partial
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import invariant, precondition, rule, run_state_machine_as_test
+
+from marketdata.bybit.environments import Endpoints, Environment
+from marketdata.bybit.records import Parsed
+from marketdata.capture import books as books_module
+from marketdata.capture import vouching
+from marketdata.capture.feeds import TICK
+from marketdata.capture.parts import LEFT, Part
+from marketdata.coverage import trades as trades_module
+from marketdata.coverage.gap_rows import Span
+from marketdata.coverage.ledger import gaps_of, intervals_of
+from marketdata.coverage.reconciler import GapReconciler
+from marketdata.models import CaptureGap, PublicTrade
+from marketdata.tests.coverage import test_complement
+from marketdata.tests.coverage.test_complement import FEED, NOW, START, Life, examples, trade
+
+REACH = 6
+
+
+class Client:
+    def __init__(self, rows):
+        self.rows = rows
+
+    def get_recent_trades(self, symbol, limit):
+        return Parsed(self.rows[-REACH:], [])
+
+    def close(self):
+        pass
+
+
+class Audited(Life):
+    is_silent = False
+    was_silent = False
+    is_left = False
+
+    @rule(gaps=st.lists(st.integers(0, 2), min_size=1, max_size=6))
+    def rows_are_made(self, gaps):
+        for gap in gaps:
+            self.clock += gap
+            self.made.append(self.clock)
+            self.was_silent |= self.is_silent and self.is_connected
+            if self.is_connected and not self.is_silent:
+                at = START + timedelta(milliseconds=self.clock)
+                self.writer.write([trade(len(self.made) - 1, exchange_ts=at)])
+                self.books.gaps.note_rows(FEED, at, at)
+
+    @rule()
+    def the_topic_falls_silent(self):
+        self.is_silent = True
+
+    @rule()
+    def rows_are_stored(self):
+        self.writer.flush()
+
+    def _answer(self):
+        return [
+            trade(n, exchange_ts=START + at * TICK)
+            for n, at in enumerate(self.made)
+            if n not in self.set_aside and n not in self.rejected
+        ]
+
+    def _settle(self, stream):
+        spans = self.books.gaps.claimed(FEED)
+        self.writer.flush()
+        self._persist()
+        return spans
+
+    @precondition(lambda self: self.is_connected)
+    @rule(beaten=st.booleans())
+    def it_is_audited(self, beaten):
+        one = GapReconciler(
+            Environment.SANDBOX, Endpoints(rest="http://127.0.0.1:1"), lag=0.0, settle=self._settle
+        )
+        one._client = lambda context=None: Client(self._answer())
+        # Of what is younger than a frontier nothing is said here: that is another hole.
+        self.clock += 6000
+        at = START + self.clock * TICK
+        self.books.gaps.beat([FEED], at, START + timedelta(seconds=self.connected_at))
+        self.books.voucher.look([self.writer])
+        finding = one.audit_trades(FEED.symbol, Span(START, at))
+        if finding.unseen:
+            self.books.voucher.revoke(FEED, finding.unseen)
+        if self.is_silent and finding.unheard:
+            # As `_renew` does.
+            believed = self.books.gaps.open_from(FEED, "silent", finding.unheard.end)
+            if believed:
+                self.books.voucher.revoke(FEED, believed)
+            self.is_silent = False
+            self.connected_at += 1
+        self.the_books_are_kept(1)
+        if not self.is_silent:
+            self._check_nothing_is_lost()
+
+    def _check_nothing_is_lost(self):
+        self.writer.flush()
+        stored = set(PublicTrade.objects.values_list("trade_id", flat=True))
+        missing = [Span(r.started_at, r.ended_at or NOW) for r in gaps_of(FEED)]
+        missing += [Span(g.started_at, g.ended_at or NOW) for g in self.books.gaps.unwritten()]
+        vouched = [Span(r.started_at, r.ended_at) for r in intervals_of(FEED)]
+        for number, at in enumerate(self.made):
+            moment = START + at * TICK
+            row_is = trade(number).trade_id in stored or number in self.set_aside
+            claimed = any(s.start <= moment <= s.end for s in vouched)
+            if not row_is and claimed:
+                assert any(s.start <= moment <= s.end for s in missing), (number, at, vouched)
+
+    @rule()
+    def it_is_left_and_served_again(self):
+        at = START + timedelta(milliseconds=self.clock)
+        self.books.gaps.open([FEED], LEFT, at)
+        self.books.gaps.end(at, [FEED])
+        self.books.leave([FEED])
+        # The service keeps its books between the two, as the connection has to end first.
+        self.the_books_are_kept(1)
+        self.clock += 1
+        self.connected_at += 1
+        self.is_connected = True
+        Life.began_at = START + self.clock * TICK
+        Part._go_on(
+            self.part, {FEED: partial(PublicTrade.objects.last_ts, FEED.symbol)}
+        )
+
+    def _begin(self):
+        super()._begin()
+        from marketdata.capture.config import CaptureConfig
+        self.part = Part(CaptureConfig(), self.books, None)
+
+    @rule()
+    def it_is_killed_and_begins_anew(self):
+        # Of what a silent topic did not bring nothing is known yet.
+        self.is_connected = True
+        self.connected_at += 1
+        self.rejected.clear()
+        self._begin()
+        self._persist()
+
+    @rule()
+    def it_stops_and_begins_anew(self):
+        super().it_stops_and_begins_anew()
+
+    @invariant()
+    def intervals_and_gaps_are_a_whole(self):
+        if not self.was_silent:
+            super().intervals_and_gaps_are_a_whole()
+
+    @invariant()
+    def every_row_within_an_interval_is_stored(self):
+        if not self.was_silent:
+            super().every_row_within_an_interval_is_stored()
+
+
+@pytest.mark.django_db
+def test_audited(monkeypatch):
+    monkeypatch.setattr(vouching, "EVERY_SECONDS", 0.0)
+    monkeypatch.setattr(trades_module, "MOST_RECENT_TRADES", REACH)
+    monkeypatch.setattr(books_module.timezone, "now", lambda: Life.began_at)
+    run_state_machine_as_test(
+        Audited, settings=settings(examples, max_examples=int(__import__("os").environ.get("N", "60")), stateful_step_count=30)
+    )
