@@ -230,6 +230,12 @@ class Judge:
 
     def _judge_gaps(self, feed: Feed, gaps: Sequence[CaptureGap]) -> None:
         for gap in gaps:
+            if gap.ended_at is None:
+                # The last capture was told to stop: it leaves nothing that goes on, or all that
+                # is missing from there would pass as declared.
+                self.verdict.problems.append(
+                    f"endless gap: {_name(feed)} from {gap.started_at:%T.%f} ({gap.reason})"
+                )
             began, ended = first_bounds(gap)
             if not any(one.meets(began, ended) for one in self._reasons):
                 span = f"{gap.started_at:%T.%f} to {gap.ended_at or self.run.end:%T.%f}"
