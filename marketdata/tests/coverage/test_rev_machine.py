@@ -129,6 +129,7 @@ class Audited(Life):
         Part._go_on(
             self.part, {FEED: partial(PublicTrade.objects.last_ts, FEED.symbol)}
         )
+        self._persist()
 
     def _begin(self):
         super()._begin()
