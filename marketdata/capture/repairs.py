@@ -256,8 +256,8 @@ class Repairs:
         """Count what was found, and take back what was not true; the first error, if any."""
         for finding in findings:
             self.report.add(StreamKey(stream, link.account_id), finding)
-            if finding.unseen:
-                self._books.voucher.revoke(link.feed(stream), finding.unseen)
+            for span in finding.unseen:
+                self._books.voucher.revoke(link.feed(stream), span)
         return next((finding.error for finding in findings if finding.error), None)
 
     def _refuse(self, link: Link, others: set[Stream], reason: str) -> None:

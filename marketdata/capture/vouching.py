@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from operator import attrgetter
@@ -27,8 +27,8 @@ from marketdata.capture.gaps import GapBook
 from marketdata.capture.quarantine import Quarantine
 from marketdata.capture.tally import UNKNOWN, StreamKey, Tally
 from marketdata.capture.writers import Writer
-from marketdata.coverage.ledger import Grown, Source, grow, vouch_all, withdraw
-from marketdata.coverage.spans import Span
+from marketdata.coverage.ledger import Grown, Source, gaps_of, grow, vouch_all, withdraw
+from marketdata.coverage.spans import Span, minus
 
 EVERY_SECONDS = 2.0
 # Marks that wait for their rows, of one lane; the newest gives way when there are more.
@@ -241,11 +241,12 @@ class Voucher:
             for feed, told in self._told.items()
             if feed in due and len(due[feed]) == 1 and due[feed][0].start == told.started_at
         }
-        if grow(growing) != len(growing):
-            # Rows are gone, with their account or by somebody's hand: all is told anew.
-            growing = {}
+        are_there = grow(growing) == len(growing)
+        # Rows are gone, with their account or withdrawn by another process: all is told anew,
+        # but for what is declared.
+        growing = growing if are_there else {}
         fresh = {
-            feed: spans
+            feed: spans if are_there else _undeclared(feed, spans)
             for feed, spans in due.items()
             if feed not in self._told or self._told[feed].row.pk not in growing
         }
@@ -269,6 +270,13 @@ class Voucher:
                 del self._revoked[: len(revoked)]
 
         return confirm
+
+
+def _undeclared(feed: Feed, spans: Sequence[Span]) -> list[Span]:
+    """What of `spans` lies in no gap; not all of it may."""
+    end = spans[-1].end
+    gaps = gaps_of(feed, Span(spans[0].start, end))
+    return minus(spans, [Span(gap.started_at, gap.ended_at or end) for gap in gaps])
 
 
 def _lane(feed: Feed) -> StreamKey:

@@ -20,7 +20,7 @@ from django.db import models
 
 from marketdata.capture.feeds import Feed
 from marketdata.coverage.findings import Finding
-from marketdata.coverage.ledger import intervals_of
+from marketdata.coverage.ledger import Source, intervals_of
 from marketdata.coverage.spans import Span, union
 from marketdata.models import CaptureGap, CoverageInterval
 
@@ -55,10 +55,16 @@ def declare_unheard(
     finding.gaps[gap.pk] = state
 
 
-def claims_on(feed: Feed, bounds: Span, heard: Sequence[Span]) -> list[Span]:
-    """What of a feed is held complete, where it reaches into `bounds`."""
-    vouched = intervals_of(feed, bounds)
-    return union([*heard, *(Span(row.started_at, row.ended_at) for row in vouched if row.ended_at)])
+def claims_on(
+    feed: Feed, bounds: Span, heard: Sequence[Span], *, source: Source | None = None
+) -> list[Span]:
+    """What of a feed is held complete, where it reaches into `bounds`; by `source`, or by any."""
+    vouched = [
+        Span(row.started_at, row.ended_at)
+        for row in intervals_of(feed, bounds)
+        if row.ended_at and source in (None, row.source)
+    ]
+    return union([*heard, *vouched])
 
 
 def _announced(feed: Feed, bounds: Span) -> list[Span]:

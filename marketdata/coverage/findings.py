@@ -28,7 +28,7 @@ class Finding:
     refused: int = 0
     not_streamed: int = 0
     unheard: Span | None = None
-    unseen: Span | None = None
+    unseen: list[Span] = field(default_factory=list)
     shown: Span | None = None
     missing: Span | None = None
     note: str = ""

@@ -85,9 +85,14 @@ def withdraw(feed: Feed, span: Span) -> None:
 
 
 def grow(ends: Mapping[int, datetime]) -> int:
-    """Move the ends of live intervals, by primary key; how many rows there were."""
+    """Move the ends of live intervals, by primary key; how many rows there were.
+
+    In a transaction of the caller's.
+    """
     if not ends:
         return 0
+    # Before any row: who withdraws has the lock when it comes to rows.
+    _lock_writers()
     table = connection.ops.quote_name(CoverageInterval._meta.db_table)
     pks, moments = list(ends), list(ends.values())
     with connection.cursor() as cursor:

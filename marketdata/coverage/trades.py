@@ -12,6 +12,8 @@ from contextlib import closing
 from datetime import datetime
 from typing import Any
 
+from django.db import transaction
+
 from marketdata.bybit.errors import BybitError
 from marketdata.bybit.records import Parsed, TradeRecord
 from marketdata.capture.feeds import Feed
@@ -27,6 +29,7 @@ from marketdata.coverage.gap_rows import (
     note_early,
     unfinished_gaps,
 )
+from marketdata.coverage.ledger import Source, withdraw
 from marketdata.coverage.reconciler_base import ReconcilerBase, identity, stored_keys, times_within
 from marketdata.coverage.spans import TICK, clipped
 from marketdata.models import CaptureGap, PublicTrade, Stream
@@ -96,7 +99,14 @@ class TradeReconciler(ReconcilerBase):
         reach = _Reach(symbol, parsed, self._stored_times(parsed.records))
         missing = [reach.missing_of(span) for span in spans]
         rest = reach.missing_of(tail) if tail else None
+        unproven = [
+            before
+            for gap, left in zip(gaps, missing, strict=True)
+            if left and left.start == gap.started_at and (before := _last_before(symbol, left))
+        ]
         fresh = self._keep(finding, parsed, reach, heard)
+        for before in unproven:
+            self._take_back_live(finding, before, heard)
         early: list[Span] = []
         for gap, span, left in zip(gaps, spans, missing, strict=True):
             added = times_within(fresh, span.start, span.end)
@@ -109,7 +119,7 @@ class TradeReconciler(ReconcilerBase):
             finding.gaps |= note_attempt(gap.pk, complete, rows_added=added, note=note)
         if rest is not None:
             self._declare_lost(finding, rest)
-        lost = [left for left in [*missing, rest, finding.missing] if left is not None]
+        lost = [*finding.unseen, *(left for left in missing if left is not None)]
         finding.missing = hull([*lost, *early])
         finding.note = BEYOND_REACH if lost else TOO_EARLY if early else ""
         return self._finished(finding)
@@ -147,17 +157,30 @@ class TradeReconciler(ReconcilerBase):
         """
         if claims := clipped(claims_on(feed, unseen, heard), unseen):
             left = unseen.within(claims[0].start, None)
-            finding.unseen = finding.missing = left
-            finding.note = BEYOND_REACH
+            finding.missing, finding.note = left, BEYOND_REACH
             self._declare_lost(finding, left)
 
+    def _take_back_live(self, finding: Finding, before: Span, heard: Sequence[Span]) -> None:
+        """Declare what live capture has claimed from the last trade that came to a gap.
+
+        The gap begins where all that its connection brought had come, but its own topic may have
+        been silent since that trade, and REST does not show that it was not.
+        """
+        live = claims_on(Feed(Stream.TRADES, finding.subject), before, heard, source=Source.LIVE)
+        for span in clipped(live, before):
+            self._declare_lost(finding, span)
+
     def _declare_lost(self, finding: Finding, lost: Span) -> None:
-        """Declare a span that REST will never show."""
-        gap = CaptureGap.objects.create(
-            stream=Stream.TRADES, symbol=finding.subject, started_at=lost.start,
-            ended_at=lost.end, reason=BEYOND_REACH, attempts=1, evidence={"note": BEYOND_REACH},
-        )  # fmt: skip
+        """Declare a span that REST will never show, and take back what was claimed of it."""
+        with transaction.atomic():
+            gap = CaptureGap.objects.create(
+                stream=Stream.TRADES, symbol=finding.subject, started_at=lost.start,
+                ended_at=lost.end, reason=BEYOND_REACH, attempts=1,
+                evidence={"note": BEYOND_REACH},
+            )  # fmt: skip
+            withdraw(Feed(Stream.TRADES, finding.subject), lost)
         finding.gaps[gap.pk] = CaptureGap.State.OPEN
+        finding.unseen.append(lost)
 
     def _tail(self, symbol: str, asked: Span, gaps: list[CaptureGap]) -> Span | None:
         """What lies behind the newest stored row, where no gap row says so already."""
@@ -216,6 +239,13 @@ class _Reach:
     def _has_stored(self, until: datetime) -> bool:
         trades = PublicTrade.objects.filter(symbol=self._symbol)
         return bool(trades.filter(exchange_ts__range=(self._oldest, until)).exists())
+
+
+def _last_before(symbol: str, lost: Span) -> Span | None:
+    """From the last trade that is stored from before `lost` to just before it."""
+    trades = PublicTrade.objects.filter(symbol=symbol, exchange_ts__lt=lost.start)
+    last = trades.order_by("-exchange_ts").values_list("exchange_ts", flat=True).first()
+    return Span(last, lost.start - TICK) if last is not None else None
 
 
 def _is_early(gap: CaptureGap, span: Span, left: Span | None, until: datetime) -> bool:

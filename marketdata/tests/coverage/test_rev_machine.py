@@ -88,8 +88,8 @@ class Audited(Life):
         self.books.gaps.beat([FEED], at, START + timedelta(seconds=self.connected_at))
         self.books.voucher.look([self.writer])
         finding = one.audit_trades(FEED.symbol, Span(START, at))
-        if finding.unseen:
-            self.books.voucher.revoke(FEED, finding.unseen)
+        for span in finding.unseen:
+            self.books.voucher.revoke(FEED, span)
         if self.is_silent and finding.unheard:
             # As `_renew` does.
             believed = self.books.gaps.open_from(FEED, "silent", finding.unheard.end)

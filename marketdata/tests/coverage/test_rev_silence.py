@@ -148,8 +148,8 @@ def test_an_answer_that_begins_beyond_the_frontier_of_a_silent_topic(reconciler,
         rows = [row for row in made if row.exchange_ts <= at(until)]
         settle = lambda stream: books.gaps.claimed(FEED)  # noqa: E731
         finding = reconciler(rows, settle).audit_trades("BTCUSDT", Span(at(0), at(until)))
-        if finding.unseen:
-            books.voucher.revoke(FEED, finding.unseen)
+        for span in finding.unseen:
+            books.voucher.revoke(FEED, span)
         keep()
         return finding
 
