@@ -33,7 +33,6 @@ from marketdata.coverage.findings import Finding
 from marketdata.coverage.frontier import vouched_until
 from marketdata.coverage.gap_rows import Span
 from marketdata.coverage.reconciler import GapReconciler
-from marketdata.coverage.trades import MOST_RECENT_TRADES
 from marketdata.models import Stream
 
 logger = logging.getLogger(__name__)
@@ -99,12 +98,14 @@ class Audits:
         now, life = timezone.now(), link.supervisor.lives
         quiet = self._long_quiet(link)
         link.probed_after = quiet.since if quiet else None
-        finding = reconciler.audit_trades(link.symbol, Span(link.audited_until or now, now))
+        with self._books.gaps.overlapping(link.feed(Stream.TRADES)) as overlap:
+            finding = reconciler.audit_trades(link.symbol, Span(link.audited_until or now, now))
+            overlap.begins_at = finding.begins_at
         link.audited_until = now
         if quiet:
             pause = min(max(quiet.seconds, self._config.topic_silence), self._config.audit_interval)
             link.audit_at = time.monotonic() + pause
-        elif finding.shown and finding.found >= MOST_RECENT_TRADES:
+        elif finding.shown and finding.begins_at:
             pause = max(finding.shown.seconds / 2, LEAST_SECONDS)
             link.audit_at = min(link.audit_at, time.monotonic() + pause)
         if quiet and finding.unheard and self._is_silent(link, quiet, finding.unheard):

@@ -15,7 +15,8 @@ the next start opens from where the last vouched span ended.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -27,8 +28,11 @@ from django.utils import timezone
 from accounts.models import BybitAccount
 from marketdata.capture.feeds import BEAT_MARGIN, CLOCK_MARGIN, TICK, Life, whole
 from marketdata.capture.feeds import Feed as Feed
+from marketdata.capture.overlaps import Overlap
 from marketdata.coverage.spans import Span
 from marketdata.models import CaptureGap
+
+SKIPPED = "the stream did not bring what was before the latest that REST shows"
 
 
 @dataclass
@@ -78,6 +82,8 @@ class GapBook:
         self._over: list[Life] = []
         self._trials: dict[Feed, _Trial] = {}
         self._listened_since: dict[Feed, datetime] = {}
+        self._overlaps: dict[Feed, list[Overlap]] = {}
+        self._disproved: list[tuple[Feed, Span]] = []
         self.opened = 0
 
     def resume(self, feeds: Iterable[Feed]) -> None:
@@ -124,6 +130,10 @@ class GapBook:
                 life = self._lives[feed] = Life(feed, began + TICK, frontier)
             life.newest = max(last_at, life.newest or last_at)
             life.reach(last_at - feed.lateness, whole(self._clock()))
+            if is_newer:
+                for overlap in self._overlaps.get(feed, ()):
+                    overlap.note_rows(first_at)
+            self._decide_overlaps(feed)
 
     def beat(self, feeds: Iterable[Feed], at: datetime, connection: datetime) -> None:
         """A connection that is subscribed to `feeds` has brought something of the exchange's
@@ -138,6 +148,7 @@ class GapBook:
                 life = self._lives.get(feed)
                 if life is not None:
                     life.reach(at - BEAT_MARGIN, whole(self._clock()))
+                    self._decide_overlaps(feed)
                     continue
                 trial = self._trials.get(feed)
                 if trial is None or trial.connection != connection:
@@ -263,6 +274,28 @@ class GapBook:
             since = self._last_row_at.get(feed, began)
             return Quiet(since, (life.frontier - since).total_seconds())
 
+    @contextmanager
+    def overlapping(self, feed: Feed) -> Iterator[Overlap]:
+        """Ask REST for the last rows of a feed, and write into what is given where the answer
+        begins, if more was before: what neither that nor the stream brings is a gap then."""
+        with self._lock:
+            overlap = Overlap(self._last_row_at.get(feed))
+            if feed in self._lives:
+                self._overlaps.setdefault(feed, []).append(overlap)
+        try:
+            yield overlap
+        finally:
+            with self._lock:
+                if overlap.begins_at is None and overlap in self._overlaps.get(feed, ()):
+                    self._overlaps[feed].remove(overlap)
+                self._decide_overlaps(feed)
+
+    def disproved(self) -> list[tuple[Feed, Span]]:
+        """What has turned out to be lost of what may have been claimed, once."""
+        with self._lock:
+            disproved, self._disproved = self._disproved, []
+            return disproved
+
     def feeds(self) -> set[Feed]:
         """Every feed that has a life or a gap."""
         with self._lock:
@@ -311,7 +344,26 @@ class GapBook:
         with self._lock:
             return any(gap.changed for gap in (*self._ended, *self._open.values()))
 
+    def _decide_overlaps(self, feed: Feed) -> None:
+        """Declare what an answer of REST has shown to be lost, and begin another life after it."""
+        for overlap in list(self._overlaps.get(feed, ())):
+            life = self._lives[feed]
+            if not overlap.is_decided(life):
+                continue
+            self._overlaps[feed].remove(overlap)
+            if (lost := overlap.lost(life)) is None:
+                continue
+            self.cut(feed, SKIPPED, lost.start, lost.end)
+            self._disproved.append((feed, lost))
+            after = lost.end + TICK
+            self._lives[feed] = replace(life, started_at=after, frontier=max(life.frontier, after))
+            life.frontier, life.is_over = lost.start, True
+            self._over.append(life)
+
     def _end_life(self, feed: Feed) -> Life | None:
+        # What is not decided by now lies in the gap that begins, or was claimed before it: its
+        # repair sees to both.
+        self._overlaps.pop(feed, None)
         life = self._lives.pop(feed, None)
         if life is not None:
             life.is_over = True

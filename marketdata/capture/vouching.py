@@ -107,6 +107,7 @@ class Voucher:
             for life in self._gaps.lives():
                 lives.setdefault(_lane(life.feed), []).append(life)
                 self._follow_cut(life)
+            self._take_back_disproved()
             for key, each in lives.items():
                 position, settled = by_stream[key.stream].progress(key)
                 self._mark(key, position, each, by_stream[key.stream])
@@ -124,8 +125,15 @@ class Voucher:
     def revoke(self, feed: Feed, span: Span) -> None:
         """Vouch for nothing of `span`, which a gap declares, nor have done so: from any thread."""
         with self._tally.lock:
-            self._excluded.setdefault(feed, []).append(span)
-            self._revoked.append((feed, span))
+            self._take_back(feed, span)
+
+    def _take_back_disproved(self) -> None:
+        for feed, span in self._gaps.disproved():
+            self._take_back(feed, span)
+
+    def _take_back(self, feed: Feed, span: Span) -> None:
+        self._excluded.setdefault(feed, []).append(span)
+        self._revoked.append((feed, span))
 
     def _mark(self, key: StreamKey, position: int, lives: list[Life], writer: Writer[Any]) -> None:
         claims = []
@@ -252,6 +260,7 @@ class Voucher:
         }
         stored = vouch_all(fresh, Source.LIVE) if fresh else {}
         with self._tally.lock:
+            self._take_back_disproved()
             revoked = list(self._revoked)
         # After what is due, which may have been claimed before.
         for feed, span in revoked:

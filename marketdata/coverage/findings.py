@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from marketdata.bybit.errors import ExchangeUnavailable
 from marketdata.coverage.gap_rows import Span
@@ -13,7 +14,8 @@ from marketdata.models import CaptureGap, Stream
 class Finding:
     """What was asked of one stream of one symbol or account, and what came of it, in rows.
 
-    `shown` is how far an answer of trades reaches, `missing` what may still be missing, `gaps`
+    `shown` is how far an answer of trades reaches, `begins_at` its oldest where there were more
+    before, `missing` what may still be missing, `gaps`
     what became of the gap rows, `not_streamed` how many rows were missing in what was held
     complete: `unheard` is from the first of them to the last, `unseen` what was claimed before
     them and is out of reach.
@@ -30,6 +32,7 @@ class Finding:
     unheard: Span | None = None
     unseen: list[Span] = field(default_factory=list)
     shown: Span | None = None
+    begins_at: datetime | None = None
     missing: Span | None = None
     note: str = ""
     error: Exception | None = None

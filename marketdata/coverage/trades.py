@@ -140,6 +140,7 @@ class TradeReconciler(ReconcilerBase):
         """Store and audit all that was shown, asked for or not; the rows that were not there."""
         finding.found = len(parsed.records)
         finding.shown = hull(Span(row.exchange_ts, row.exchange_ts) for row in parsed.records)
+        finding.begins_at = reach.begins_at
         before = reach.last_before()
         fresh = self._store(finding, self._trades.key(), self._trades, self._trades.write, parsed)
         feed = Feed(Stream.TRADES, finding.subject)
@@ -215,6 +216,11 @@ class _Reach:
         self._oldest = parsed.records[0].exchange_ts if parsed.records else None
         self._oldest_stored = min(stored_times, default=None)
 
+    @property
+    def begins_at(self) -> datetime | None:
+        """The oldest trade of the answer; None when it is all there is."""
+        return None if self._whole else self._oldest
+
     def missing_of(self, span: Span) -> Span | None:
         """The part of `span` that the answer does not show."""
         if self._whole:
@@ -230,11 +236,12 @@ class _Reach:
     def last_before(self) -> Span | None:
         """From the last trade stored before the answer to its oldest, which is not; None when
         the answer is all there is, or begins with a trade that came on the stream."""
-        if self._whole or self._oldest is None or self._oldest_stored == self._oldest:
+        begins_at = self.begins_at
+        if begins_at is None or self._oldest_stored == begins_at:
             return None
-        earlier = PublicTrade.objects.filter(symbol=self._symbol, exchange_ts__lte=self._oldest)
+        earlier = PublicTrade.objects.filter(symbol=self._symbol, exchange_ts__lte=begins_at)
         times = earlier.order_by("-exchange_ts").values_list("exchange_ts", flat=True)
-        return Span(last, self._oldest) if (last := times.first()) is not None else None
+        return Span(last, begins_at) if (last := times.first()) is not None else None
 
     def _has_stored(self, until: datetime) -> bool:
         trades = PublicTrade.objects.filter(symbol=self._symbol)
@@ -242,8 +249,8 @@ class _Reach:
 
 
 def _last_before(symbol: str, lost: Span) -> Span | None:
-    """From the last trade that is stored from before `lost` to just before it."""
-    trades = PublicTrade.objects.filter(symbol=symbol, exchange_ts__lt=lost.start)
+    """From the last trade that is stored when `lost` begins to just before that; may be nothing."""
+    trades = PublicTrade.objects.filter(symbol=symbol, exchange_ts__lte=lost.start)
     last = trades.order_by("-exchange_ts").values_list("exchange_ts", flat=True).first()
     return Span(last, lost.start - TICK) if last is not None else None
 

@@ -20,8 +20,7 @@ from marketdata.coverage import trades as trades_module
 from marketdata.coverage.gap_rows import Span
 from marketdata.coverage.ledger import gaps_of, intervals_of
 from marketdata.coverage.reconciler import GapReconciler
-from marketdata.models import CaptureGap, PublicTrade
-from marketdata.tests.coverage import test_complement
+from marketdata.models import PublicTrade
 from marketdata.tests.coverage.test_complement import FEED, NOW, START, Life, examples, trade
 
 REACH = 6
@@ -126,14 +125,13 @@ class Audited(Life):
         self.connected_at += 1
         self.is_connected = True
         Life.began_at = START + self.clock * TICK
-        Part._go_on(
-            self.part, {FEED: partial(PublicTrade.objects.last_ts, FEED.symbol)}
-        )
+        Part._go_on(self.part, {FEED: partial(PublicTrade.objects.last_ts, FEED.symbol)})
         self._persist()
 
     def _begin(self):
         super()._begin()
         from marketdata.capture.config import CaptureConfig
+
         self.part = Part(CaptureConfig(), self.books, None)
 
     @rule()
@@ -166,5 +164,10 @@ def test_audited(monkeypatch):
     monkeypatch.setattr(trades_module, "MOST_RECENT_TRADES", REACH)
     monkeypatch.setattr(books_module.timezone, "now", lambda: Life.began_at)
     run_state_machine_as_test(
-        Audited, settings=settings(examples, max_examples=int(__import__("os").environ.get("N", "60")), stateful_step_count=30)
+        Audited,
+        settings=settings(
+            examples,
+            max_examples=int(__import__("os").environ.get("N", "60")),
+            stateful_step_count=30,
+        ),
     )
