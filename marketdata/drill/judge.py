@@ -28,6 +28,9 @@ from marketdata.models import CaptureGap, CoverageInterval
 EXECUTIONS, ORDERS = "execution", "order"
 # The exchange's clock and that of the process which injects faults are read at different moments.
 SLACK = timedelta(seconds=1)
+# A gap lasts as long as the faults in it, and until capture is whole again: by how many seconds
+# it may be longer, generously. A gap that covers all of a run would declare all that it lost.
+MOST_EXCESS_SECONDS = 60.0
 
 
 class Judge:
@@ -243,11 +246,18 @@ class Judge:
             if gap.state == CaptureGap.State.FILLED:
                 continue
             end = min(gap.ended_at or self.run.end, self.run.end)
-            seconds = max(0.0, (end - gap.started_at).total_seconds())
+            start = max(gap.started_at, self.run.start)
+            seconds = max(0.0, (end - start).total_seconds())
             inside = (f for f in self.faults if Window(f.began, f.ended or self.run.end).meets(
                 gap.started_at, gap.ended_at))  # fmt: skip
+            excess = seconds - sum(fault.lasted for fault in inside)
             self.verdict.declared_seconds.append(seconds)
-            self.verdict.excess.append(seconds - sum(fault.lasted for fault in inside))
+            self.verdict.excess.append(excess)
+            if excess > MOST_EXCESS_SECONDS:
+                self.verdict.problems.append(
+                    f"long gap: {_name(feed)} from {start:%T.%f} for {seconds:.1f} s, "
+                    f"{excess:.1f} s more than its faults ({gap.reason})"
+                )
 
     def _share_vouched(self) -> float:
         whole = (self.run.end - self.run.start).total_seconds()

@@ -46,7 +46,7 @@ class DrillVerdict(Verdict):
     """The verdict on a drill; `by_fault` has the figures of each fault, -1 of what came before.
 
     `excess` are the seconds by which each gap that declares rows is longer than the faults in it,
-    `declared_seconds` its whole length; `vouched` is the share of feeds and time that coverage
+    `declared_seconds` its length within the run; `vouched` is the share of feeds and time that coverage
     intervals vouch for.
     """
 

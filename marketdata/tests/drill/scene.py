@@ -42,6 +42,7 @@ class Scene:
             {"event": "subscribed", "connection": 2, "topic": topic, "account": OWNER}
             for topic in PRIVATE
         ]
+        self.end = self.at(20)
         self.faults = [Fault("F01", "drop", self.at(10), ended=self.at(11), recovered=self.at(12))]
         self.committed: list[Any] = []
         self.spooled: list[Spooled] = []
@@ -141,6 +142,6 @@ class Scene:
     def judge(self) -> DrillVerdict:
         return Judge(
             Truth.read(self.events), self.faults, self.before,
-            run=Window(self.at(0), self.at(20)), ready=self.at(1), interval_ms=1000,
+            run=Window(self.at(0), self.end), ready=self.at(1), interval_ms=1000,
             committed=self.committed, spooled=self.spooled,
         ).judge()  # fmt: skip

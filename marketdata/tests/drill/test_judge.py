@@ -100,10 +100,13 @@ class TestAbsentRows:
         CaptureGap.objects.update(evidence={"first": first})
         assert scene.judge().is_green
 
-    def test_a_gap_that_goes_on_declares_what_comes_after_its_start(self, scene):
+    def test_a_gap_that_goes_on_declares_what_comes_after_its_start_and_is_wrong(self, scene):
         scene.lose(11, 15)
         scene.gap(10, None)
-        assert figures(scene.judge()) == (0, 2, 0, 0)
+        verdict = scene.judge()
+        assert figures(verdict) == (0, 2, 0, 0)
+        [problem] = verdict.problems
+        assert problem.startswith("endless gap: publicTrade of BTCUSDT")
 
     def test_a_filled_gap_declares_nothing(self, scene):
         scene.lose(11)
@@ -238,6 +241,21 @@ class TestGaps:
     def test_a_gap_that_meets_no_fault_is_false(self, scene, span, is_false):
         scene.gap(*span, state="filled")
         assert any("false gap" in problem for problem in scene.judge().problems) is is_false
+
+    @pytest.mark.parametrize(
+        ("end", "state", "is_long"),
+        [(70.9, "open", False), (71.1, "open", True), (71.1, "partial", True),
+         (71.1, "filled", False)],
+    )  # fmt: skip
+    def test_a_gap_may_be_a_minute_longer_than_its_faults(self, scene, end, state, is_long):
+        scene.end = scene.at(200)
+        scene.gap(10, end, state=state)
+        problems = scene.judge().problems
+        assert [problem[:9] for problem in problems] == ["long gap:"] * is_long
+
+    def test_what_was_missing_before_the_run_makes_no_gap_too_long(self, scene):
+        scene.gap(-500, 1)
+        assert scene.judge().is_green
 
 
 class TestQuarantine:
