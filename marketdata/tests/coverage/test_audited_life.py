@@ -29,7 +29,8 @@ from marketdata.coverage.gap_rows import Span
 from marketdata.coverage.ledger import gaps_of, intervals_of
 from marketdata.coverage.reconciler import GapReconciler
 from marketdata.models import PublicTrade, Stream
-from marketdata.tests.coverage.test_complement import FEED, NOW, START, Life, examples, trade
+from marketdata.tests.coverage.test_complement import FEED, NOW, Life, examples
+from marketdata.tests.records import START, trade
 
 REACH = 6
 # More of them, by hand, after a change to claims.

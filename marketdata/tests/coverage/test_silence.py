@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
@@ -15,6 +16,7 @@ from marketdata.capture.config import CaptureConfig
 from marketdata.capture.feeds import TICK, Feed
 from marketdata.capture.links import Link
 from marketdata.capture.public_writers import TradeWriter
+from marketdata.capture.supervisor import Supervisor
 from marketdata.coverage.ledger import gaps_of, intervals_of, vouch
 from marketdata.coverage.reconciler import GapReconciler
 from marketdata.coverage.spans import Span
@@ -60,7 +62,7 @@ class Live:
         self.link = Link(
             name=FEED.symbol,
             symbol=FEED.symbol,
-            supervisor=SimpleNamespace(lives=1),
+            supervisor=cast(Supervisor, SimpleNamespace(lives=1)),
             writers={Stream.TRADES: self.writer},
         )
 
