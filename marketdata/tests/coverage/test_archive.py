@@ -258,7 +258,7 @@ class TestAfterwards:
         stored(line, sequence=4711)
         assert self.bring(line, is_block_trade=True)["quarantined"] == 1
 
-    def test_after_an_import_that_met_two_of_one_id_both_are_known(self, imported):
+    def test_a_late_trade_that_an_import_brought_is_stored_once_and_known(self, imported):
         line = row(at(5), 1)
         imported([line])
         self.bring(line)
