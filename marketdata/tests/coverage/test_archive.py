@@ -264,7 +264,7 @@ class TestAfterwards:
         self.bring(line)
         report = imported([line])
         assert (report.known, report.new, report.only_stored.count) == (1, 0, 0)
-        assert len(stored_ids()) == 2
+        assert len(stored_ids()) == 1
 
 
 class TestComparison:
