@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from itertools import pairwise
 from typing import Any
 
@@ -29,20 +28,13 @@ def credential_keys(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
         keys = [vault.parse_key(text) for text in texts]
     except vault.VaultError as error:
         return [Error(str(error), hint=HINT, id="accounts.E002")]
-    if _of_secret_key(texts, keys):
+    if vault.has_key_of_secret_key(keys):
         message = "SECRET_KEY serves as a credential key."
         return [Error(message, hint=HINT, id="accounts.E003")]
     if not settings.DEBUG and any(_is_sample(key) for key in keys):
         message = "A credential key is a sample, or words: it is not random."
         return [Error(message, hint=HINT, id="accounts.E005")]
     return []
-
-
-def _of_secret_key(texts: list[str], keys: list[bytes]) -> bool:
-    """Whether a credential key is SECRET_KEY, its bytes, or made of it in the usual way."""
-    secret: str = settings.SECRET_KEY
-    made = {secret.encode(), secret.encode()[:32], hashlib.sha256(secret.encode()).digest()}
-    return secret in texts or not made.isdisjoint(keys)
 
 
 def _is_sample(key: bytes) -> bool:

@@ -13,6 +13,7 @@ import base64
 import binascii
 import hashlib
 import os
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -118,24 +119,25 @@ def parse_key(text: str) -> bytes:
 
 
 @sensitive_variables()
+def has_key_of_secret_key(keys: Iterable[bytes]) -> bool:
+    """Whether one of `keys` is SECRET_KEY: read as a key, its bytes, the first, or their digest."""
+    text: str = settings.SECRET_KEY
+    plain = text.encode()
+    made = {plain, plain[:KEY_BYTES], hashlib.sha256(plain).digest()}
+    with suppress(VaultError):
+        made.add(parse_key(text))
+    return not made.isdisjoint(keys)
+
+
+@sensitive_variables()
 def _keys() -> dict[bytes, bytes]:
     keys = [parse_key(text) for text in settings.GRIDBOT_CREDENTIAL_KEYS]
     # A system check says so, too; but web servers run no checks.
-    if not _from_secret_key().isdisjoint(keys):
+    if has_key_of_secret_key(keys):
         raise VaultError("A credential key must not be SECRET_KEY, nor be made from it.")
     if not keys:
         raise VaultError("No credential key is configured: set GRIDBOT_CREDENTIAL_KEYS.")
     return {hashlib.sha256(key).digest()[:KEY_ID_BYTES]: key for key in keys}
-
-
-@sensitive_variables()
-def _from_secret_key() -> set[bytes]:
-    """What SECRET_KEY would be as a key: read as one, its bytes, or their digest."""
-    text = settings.SECRET_KEY
-    keys = {text.encode(), hashlib.sha256(text.encode()).digest()}
-    with suppress(VaultError):
-        keys.add(parse_key(text))
-    return keys
 
 
 @sensitive_variables()

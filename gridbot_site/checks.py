@@ -10,7 +10,9 @@ import math
 import os
 import stat
 from collections import Counter
+from collections.abc import Sequence
 from ipaddress import ip_address
+from itertools import pairwise
 from typing import Any
 
 from django.conf import settings
@@ -48,8 +50,8 @@ def hosts(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
         hint = "Set GRIDBOT_DEBUG=false, or let GRIDBOT_ALLOWED_HOSTS name this machine alone."
         message = "GRIDBOT_DEBUG shows tracebacks, and GRIDBOT_ALLOWED_HOSTS lets others see them."
         return [Error(message, hint=hint, id="gridbot.E004")] if strangers else []
-    if "*" in names:
-        message = "GRIDBOT_ALLOWED_HOSTS takes any host name for this site's."
+    if not names or not {"*", "."}.isdisjoint(names):
+        message = "GRIDBOT_ALLOWED_HOSTS takes any host name for this site's, or names none."
         return [Error(message, hint="Name the hosts of the admin.", id="gridbot.E003")]
     return []
 
@@ -67,9 +69,9 @@ def settings_file(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     return [Warning("Others may read the settings file.", hint=hint, id="gridbot.W001")]
 
 
-def entropy(text: str) -> float:
-    """Shannon's entropy of the characters of `text`, in bits: the most that it can hide."""
-    return -sum(n * math.log2(n / len(text)) for n in Counter(text).values())
+def entropy(items: Sequence[Any]) -> float:
+    """Shannon's entropy of `items`, in bits: the most that they can hide."""
+    return -sum(n * math.log2(n / len(items)) for n in Counter(items).values())
 
 
 def _weakness(key: str) -> list[tuple[str, str]]:
@@ -77,7 +79,10 @@ def _weakness(key: str) -> list[tuple[str, str]]:
         return [("SECRET_KEY is a sample, or words.", "gridbot.E002")]
     # A text that repeats itself is found in its double, before the end of the first.
     repeats = key in (key + key)[1:-1]
-    if len(key) < KEY_LENGTH or repeats or entropy(key) < KEY_BITS:
+    # An alphabet has many characters and few steps between them.
+    steps = [ord(after) - ord(before) for before, after in pairwise(key)]
+    hidden = min(entropy(key), entropy(steps))
+    if len(key) < KEY_LENGTH or repeats or hidden < KEY_BITS:
         return [(f"SECRET_KEY is not {KEY_LENGTH} random characters.", "gridbot.E001")]
     return []
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import secrets
+from string import ascii_lowercase, ascii_uppercase, digits
 
 import pytest
 from django.apps import apps
@@ -14,6 +15,7 @@ from accounts.checks import credential_keys
 from gridbot_site import checks
 
 GOOD = secrets.token_urlsafe(50)
+ALPHABET = ascii_lowercase + digits[::-1] + ascii_uppercase
 
 
 def ids(messages):
@@ -36,6 +38,8 @@ WEAK = {
     "one letter": ("x" * 50, "E001"),
     "ten letters again and again": ("abcdefghij" * 6, "E001"),
     "twice the same": (secrets.token_urlsafe(24)[:30] * 2, "E001"),
+    "all letters and digits": (ALPHABET, "E001"),
+    "every second of them, twice": (ALPHABET[::2] + ALPHABET[1::2], "E001"),
     "two letters": ("ab" * 20 + "ba" * 20, "E001"),
     "django's": ("django-insecure-" + GOOD, "E002"),
     "to be changed": ("Change-Me-" + GOOD, "E002"),
@@ -86,8 +90,10 @@ def test_a_sample_credential_key_is_refused_wherever_it_stands(settings, key):
 
 
 def test_a_credential_key_made_of_the_secret_key_is_refused(settings):
-    for key in (GOOD.encode()[:32], hashlib.sha256(GOOD.encode()).digest()):
-        settings.SECRET_KEY, settings.GRIDBOT_CREDENTIAL_KEYS = GOOD, [encoded(key)]
+    read_as_one = base64.b64encode(bytes(range(200, 232))).decode()
+    made = [(GOOD, GOOD.encode()[:32]), (GOOD, hashlib.sha256(GOOD.encode()).digest())]
+    for secret_key, key in (*made, (read_as_one, bytes(range(200, 232)))):
+        settings.SECRET_KEY, settings.GRIDBOT_CREDENTIAL_KEYS = secret_key, [encoded(key)]
         assert ids(credential_keys(None)) == ["accounts.E003"]
 
 
@@ -96,6 +102,9 @@ def test_a_credential_key_made_of_the_secret_key_is_refused(settings):
     [
         (False, ["bot.example.com"], []),
         (False, ["bot.example.com", "*"], ["gridbot.E003"]),
+        (False, ["bot.example.com", "."], ["gridbot.E003"]),
+        (False, [".example.com"], []),
+        (False, [], ["gridbot.E003"]),
         (True, ["127.0.0.1", "localhost", "[::1]", "bot.localhost", "127.8.8.8"], []),
         (True, [], []),
         (True, ["localhost", "bot.example.com"], ["gridbot.E004"]),
