@@ -36,6 +36,8 @@ UNRECORDED = frozenset(
 # Of these the fact of a change is recorded.
 SEALED = "sealed_secret"
 SEALED_ANEW = "secret sealed anew"
+# Who does something before signing in, as against a program, which has no name at all.
+NOBODY_KNOWN = "-"
 
 _acting: ContextVar[tuple[HttpRequest, str | None] | None] = ContextVar("acting", default=None)
 
@@ -100,14 +102,18 @@ def record_all(events: Iterable[tuple[models.Model, dict[str, str]]]) -> None:
     )
 
 
-def record_stranger(event: str) -> None:
-    """Write an event of a user who does not exist; the name could be a mistyped password."""
+def record_of_name(name: str | None, event: str, **details: str | int) -> None:
+    """Write an event of whoever has this name; one that nobody has could be a mistyped password."""
+    user = get_user_model()._base_manager.filter(username=name).first()
+    if user is not None:
+        record(user, event, **details)
+        return
     LogEntry.objects.create(
         content_type=ContentType.objects.get_for_model(get_user_model()),
         object_pk="",
         object_repr="unknown user",
         action=Action.ACCESS,
-        additional_data={"event": event},
+        additional_data={"event": event, **details},
     )
 
 
@@ -182,6 +188,8 @@ def _complete(instance: Any, **kwargs: Any) -> None:
             if not _is_gone(user, instance):
                 instance.actor = user
             more.setdefault("by", user.get_username())
+        elif instance.actor is None:
+            more.setdefault("by", NOBODY_KNOWN)
     instance.additional_data = more
 
 

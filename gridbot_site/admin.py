@@ -10,12 +10,13 @@ from axes.models import AccessAttempt
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin
 from django.contrib.auth.models import Group
-from django.db import models
+from django.db import models, transaction
 from django.http import HttpRequest
 from django.utils.html import format_html_join
 from django_otp.plugins.otp_static.models import StaticDevice
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
+from accounts.audit import record_of_name
 from accounts.chosen_rows import CheckedKeysAdmin
 from accounts.display import shown
 from accounts.models import User
@@ -68,7 +69,7 @@ class AuditLogAdmin(ReadOnlyAdmin):
 
     @admin.display(description="who", ordering="actor__username")
     def by(self, entry: Any) -> str:
-        """Who did it, also after the user is deleted; programs have no name here."""
+        """Who did it, also after the user is deleted; a program is gridbot."""
         named = (entry.additional_data or {}).get("by")
         return str(named or entry.actor or "gridbot")
 
@@ -117,6 +118,22 @@ class RefusedSignInAdmin(SuperusersOnly, AccessAttemptAdmin):  # type: ignore[mi
     list_display = ("attempt_time", "username", "ip_address", "failures_since_start", "status")
     readonly_fields = fields
     actions = ()
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        """Delete the row, and record it."""
+        self.delete_queryset(request, self.model._default_manager.filter(pk=obj.pk))
+
+    def delete_queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> None:
+        """Delete the rows, and record for each whose refused sign-ins are forgotten."""
+        with transaction.atomic():
+            for attempt in queryset:
+                record_of_name(
+                    attempt.username,
+                    "refused sign-ins deleted",
+                    address=attempt.ip_address or "unknown",
+                    failures=attempt.failures_since_start,
+                )
+            super().delete_queryset(request, queryset)
 
     def has_add_permission(self, request: HttpRequest, obj: Any | None = None) -> bool:
         """For nobody."""

@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django_otp.forms import otp_verification_failed
 
-from accounts.audit import record, record_stranger
+from accounts.audit import record, record_of_name
 from accounts.models import User
 
 
@@ -38,12 +38,8 @@ def _refused(
     locked_out = getattr(request, "axes_locked_out", False)
     if locked_out and getattr(request, "axes_failures_since_start", None) is None:
         return
-    user = User.objects.filter(username=credentials.get("username")).first()
     for event in ("password refused", *(["locked out"] if locked_out else [])):
-        if user is None:
-            record_stranger(event)
-        else:
-            record(user, event)
+        record_of_name(credentials.get("username"), event)
 
 
 @receiver(otp_verification_failed)
