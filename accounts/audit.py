@@ -102,18 +102,18 @@ def record_all(events: Iterable[tuple[models.Model, dict[str, str]]]) -> None:
     )
 
 
-def record_of_name(name: str | None, event: str, **details: str | int) -> None:
+def record_of_name(name: str | None, event: str, details: dict[str, Any] | None = None) -> None:
     """Write an event of whoever has this name; one that nobody has could be a mistyped password."""
     user = get_user_model()._base_manager.filter(username=name).first()
     if user is not None:
-        record(user, event, **details)
+        record(user, event, **(details or {}))
         return
     LogEntry.objects.create(
         content_type=ContentType.objects.get_for_model(get_user_model()),
         object_pk="",
         object_repr="unknown user",
         action=Action.ACCESS,
-        additional_data={"event": event, **details},
+        additional_data={"event": event} | (details or {}),
     )
 
 

@@ -8,7 +8,7 @@ from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.core.exceptions import ValidationError
 from django.db import models
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest, HttpResponse
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Any]
@@ -20,8 +20,8 @@ class CheckedKeysAdmin(ModelAdmin):
     """Pages whose actions take keys that a row can have; Django fails at others."""
 
     def response_action(
-        self, request: HttpRequest, queryset: models.QuerySet[Any]
-    ) -> HttpResponseBase | None:
+        self, request: HttpRequest, queryset: models.QuerySet[Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse | None:
         """What the action answers, or the list again with a word about what was chosen."""
         try:
             for key in request.POST.getlist(ACTION_CHECKBOX_NAME):
@@ -29,4 +29,4 @@ class CheckedKeysAdmin(ModelAdmin):
         except ValidationError:
             self.message_user(request, "What was chosen is no row of this list.", messages.ERROR)
             return None
-        return super().response_action(request, queryset)
+        return super().response_action(request, queryset, *args, **kwargs)

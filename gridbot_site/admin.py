@@ -127,12 +127,9 @@ class RefusedSignInAdmin(SuperusersOnly, AccessAttemptAdmin):  # type: ignore[mi
         """Delete the rows, and record for each whose refused sign-ins are forgotten."""
         with transaction.atomic():
             for attempt in queryset:
-                record_of_name(
-                    attempt.username,
-                    "refused sign-ins deleted",
-                    address=attempt.ip_address or "unknown",
-                    failures=attempt.failures_since_start,
-                )
+                address, failures = attempt.ip_address, attempt.failures_since_start
+                details = {"address": address, "failures": failures}
+                record_of_name(attempt.username, "refused sign-ins deleted", details)
             super().delete_queryset(request, queryset)
 
     def has_add_permission(self, request: HttpRequest, obj: Any | None = None) -> bool:

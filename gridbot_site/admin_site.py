@@ -12,7 +12,7 @@ from django.contrib.auth import REDIRECT_FIELD_NAME
 from django.contrib.auth.views import PasswordChangeView
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxLengthValidator
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.urls import URLPattern, URLResolver, include, path, reverse
 from django.views.decorators.debug import sensitive_variables
 
@@ -74,9 +74,9 @@ class GridbotAdminSite(AdminSite):
             return HttpResponseRedirect(url + query)
         return super().login(request, extra_context)
 
-    def password_change(
+    def password_change(  # type: ignore[override]
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
+    ) -> HttpResponseBase:
         """Django's page with a form of our own, which Django has no setting for."""
         form: Any = partial(NewPasswordForm, request)
         view = PasswordChangeView.as_view(

@@ -6,8 +6,8 @@ import pytest
 from django.contrib import admin
 from django.contrib.auth.models import Group
 
+from accounts.chosen_rows import CheckedKeysAdmin
 from accounts.models import User
-from accounts.tenant_admin import CheckedKeysAdmin
 
 pytestmark = pytest.mark.django_db
 WORD = "What was chosen is no row of this list."
