@@ -35,7 +35,7 @@ def main() -> None:
     from django.core.management import execute_from_command_line
     from django.db.utils import Error as AnyDatabaseError
 
-    from marketdata.exits import first_line, is_away
+    from marketdata.exits import first_line, is_away, is_bare
 
     try:
         execute_from_command_line(sys.argv)
@@ -43,6 +43,10 @@ def main() -> None:
         sys.stderr.write(f"Configuration error: {error}\n")
         sys.exit(4)
     except AnyDatabaseError as error:
+        if is_bare(error):
+            lacks = f"The database lacks what this needs ({first_line(error)})"
+            sys.stderr.write(f"{lacks}: run `manage.py migrate` first.\n")
+            sys.exit(4)
         if not is_away(error):
             raise
         sys.stderr.write(f"The database cannot be reached or written to: {first_line(error)}\n")

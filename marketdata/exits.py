@@ -11,6 +11,9 @@ from django.db.utils import InterfaceError, OperationalError
 # PostgreSQL's read_only_sql_transaction, which Django takes for an error of its own making
 # (https://www.postgresql.org/docs/current/errcodes-appendix.html).
 ONLY_READS = "25006"
+# Its undefined_table and undefined_column.
+UNDEFINED = frozenset({"42P01", "42703"})
+SQLITE_UNDEFINED = ("no such table: ", "no such column: ", "has no column named ")
 
 
 class ExitCode(IntEnum):
@@ -50,6 +53,14 @@ def is_away(error: AnyDatabaseError) -> bool:
     if isinstance(error, OperationalError | InterfaceError):
         return True
     return getattr(error.__cause__, "sqlstate", None) == ONLY_READS
+
+
+def is_bare(error: AnyDatabaseError) -> bool:
+    """Whether a database lacks a table or a column: it was not migrated."""
+    if getattr(error.__cause__, "sqlstate", None) in UNDEFINED:
+        return True
+    # SQLite has one code for every error of a statement.
+    return any(words in str(error) for words in SQLITE_UNDEFINED)
 
 
 def first_line(error: BaseException) -> str:

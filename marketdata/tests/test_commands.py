@@ -181,10 +181,14 @@ def test_a_file_that_only_reads_ends_capture_with_one_sentence(migrated):
     assert "attempt to write a readonly database" in err.splitlines()[-1]
 
 
-def test_a_database_without_tables_is_said_so(environment):
-    code, _, err = run(environment, "capture")
-    assert code == 4
-    assert "manage.py migrate" in err
+@pytest.mark.parametrize(
+    "command", [("capture",), ("rotate_credential_keys",), ("reset_otp", "alice")]
+)
+def test_a_database_without_tables_is_said_so(environment, command):
+    code, _, err = run(environment, *command)
+    assert code == 4, err
+    assert "run `manage.py migrate` first" in err
+    assert "Traceback" not in err
 
 
 def test_a_database_of_another_environment_is_refused(sandbox, migrated):
