@@ -21,9 +21,10 @@ Orders = Mapping[str, Sequence[Order]]
 # A price between two ticks is a Fraction.
 Ticks = int | Fraction
 
-# So many texts of prices are remembered.
+# So many orders are remembered.
 MEMORY = 4096
 _facts_of = itemgetter("price", "side", "orderId")
+_side_of = itemgetter(1)
 
 
 class Resting(NamedTuple):
@@ -61,7 +62,8 @@ class OrderReader:
 
     def __init__(self, scale: Scale) -> None:
         self._scale = scale
-        self._ticks: dict[str, Ticks] = {}
+        # Ticks by price, side and orderId, where the price is a text.
+        self._known: dict[tuple[Any, ...], Ticks] = {}
         self._last = {name: Reading([], [], str) for name in DIRECTIONS}
 
     def read(self, given: Orders) -> Readings:
@@ -83,29 +85,39 @@ class OrderReader:
         last = self._last[direction]
         if last.is_of(facts):
             return last
-        resting = [
-            Resting(self._read_price(*each), each[1], place) for place, each in enumerate(facts)
-        ]
+        ticks = self._look_up(facts)
+        if None in ticks:
+            ticks = [
+                self._read_order(each) if known is None else known
+                for each, known in zip(facts, ticks, strict=True)
+            ]
+        resting = list(map(Resting, ticks, map(_side_of, facts), range(len(facts))))
         reading = Reading(facts, resting, _kind_of(facts))
         if reading.kind is not None:
             self._last[direction] = reading
         return reading
 
-    def _read_price(self, price: object, side: object, order_id: object) -> Ticks:
+    def _look_up(self, facts: list[tuple[Any, ...]]) -> list[Any]:
+        try:
+            return list(map(self._known.get, facts))
+        except TypeError:  # what is not hashable is no price, side or orderId
+            return [None] * len(facts)
+
+    def _read_order(self, facts: tuple[Any, ...]) -> Ticks:
+        price, side, order_id = facts
         named = {"price": price, "side": side, "orderId": order_id}
         if side not in SIDES or not isinstance(order_id, str) or not order_id:
             raise InvalidOrder(f"resting order has no side or no orderId: {named!r}")
-        known = self._ticks.get(price) if type(price) is str else None
-        if known is not None:
-            return known
         try:
             ratio = Fraction(*self._scale.ratio(to_price(price)))
         except InvalidNumber as error:
             raise InvalidOrder(f"resting order has no price: {error}: {named!r}") from None
         ticks = ratio.numerator if ratio.denominator == 1 else ratio
-        if len(self._ticks) >= MEMORY:
-            self._ticks.clear()
-        self._ticks[str(price)] = ticks
+        # Only a text equals nothing but texts: 1 == True, and a float equals long Decimals.
+        if type(price) is str:
+            if len(self._known) >= MEMORY:
+                self._known.clear()
+            self._known[facts] = ticks
         return ticks
 
 

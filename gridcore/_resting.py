@@ -82,7 +82,8 @@ class Resting:
         self.sells = BookSide(scale, 1, HIGHEST)
         self._scale = scale
         self._orders: dict[str, Order] = {}
-        self._rows: dict[str, dict[str, str]] = {}
+        # Of the hedge legs, in the order in which they came.
+        self._rows: dict[str, dict[str, dict[str, str]]] = {name: {} for name in DIRECTIONS}
         self._answer: dict[str, list[dict[str, str]]] | None = None
 
     def get(self, order_id: str) -> Order | None:
@@ -110,43 +111,38 @@ class Resting:
     def add(self, order: Order) -> None:
         """Have an order rest, behind those at its price."""
         self._side_of(order).add(order.ticks, order.order_id)
-        self._orders[order.order_id] = order
-        self._answer = None
+        self._note(order)
 
     def replace(self, order: Order) -> None:
         """Change an order's quantities; it keeps its place in the queue."""
-        self._orders[order.order_id] = order
-        self._forget(order)
+        self._note(order)
 
     def remove(self, order: Order) -> None:
         """Have an order rest no longer."""
         self._side_of(order).remove(order.ticks, order.order_id)
         del self._orders[order.order_id]
-        self._forget(order)
+        if order.direction in self._rows:
+            del self._rows[order.direction][order.order_id]
+        self._answer = None
 
     def as_limit_orders(self) -> Mapping[str, list[dict[str, str]]]:
         """Return the orders of hedge legs as texts; the same object until one of them changes."""
         if self._answer is None:
-            self._answer = {name: [] for name in DIRECTIONS}
-            for order in self._orders.values():
-                if order.direction in self._answer:
-                    self._answer[order.direction].append(self._row(order).copy())
+            self._answer = {
+                name: [row.copy() for row in rows.values()] for name, rows in self._rows.items()
+            }
         return self._answer
 
-    def _row(self, order: Order) -> dict[str, str]:
-        row = self._rows.get(order.order_id)
-        if row is None:
-            row = self._rows[order.order_id] = {
+    def _note(self, order: Order) -> None:
+        self._orders[order.order_id] = order
+        if order.direction in self._rows:
+            self._rows[order.direction][order.order_id] = {
                 "orderId": order.order_id,
                 "price": format(order.price, "f"),
                 "side": order.side,
                 "qty": format(order.qty, "f"),
                 "cumExecQty": format(EXACT.subtract(order.qty, order.leaves_qty), "f"),
             }
-        return row
-
-    def _forget(self, order: Order) -> None:
-        self._rows.pop(order.order_id, None)
         self._answer = None
 
     def _look_up(self, ids: list[str]) -> list[Order]:
