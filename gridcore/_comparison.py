@@ -15,7 +15,7 @@ from functools import lru_cache
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from gridcore._orders import Order, Reading, Resting, one_per_price
+from gridcore._orders import MEMORY, Order, Reading, Resting, one_per_price
 from gridcore.grid import Grid, GridSideType
 from gridcore.intents import PlaceLimitIntent
 
@@ -89,6 +89,7 @@ class Planner:
         self._last: Plan | None = None
         self._step, parts = grid.step.as_integer_ratio()
         self._whole = 200 * parts
+        self._rows: dict[tuple[int, str, int], Row] = {}
 
     def plan(self) -> Plan:
         """Return the plan of the grid as it is; the same object while nothing changed."""
@@ -108,6 +109,14 @@ class Planner:
         return Plan(facts, rows, dict(zip(ticks, sides, strict=True)), min(ticks), max(ticks))
 
     def _row(self, ticks: int, side: str, level: int) -> Row:
+        row = self._rows.get((ticks, side, level))
+        if row is None:
+            if len(self._rows) >= MEMORY:
+                self._rows.clear()
+            row = self._rows[ticks, side, level] = self._made_row(ticks, side, level)
+        return row
+
+    def _made_row(self, ticks: int, side: str, level: int) -> Row:
         whole, step = self._whole, self._step
         if side == GridSideType.SELL:
             return Row(ticks, side, level, -(-ticks * whole // (whole + step)))
