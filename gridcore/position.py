@@ -18,6 +18,8 @@ from decimal import Decimal, localcontext
 from typing import NamedTuple
 
 from gridcore._risk_rules import (
+    CLOSE_TO_LIQUIDATION_LONG,
+    CLOSE_TO_LIQUIDATION_SHORT,
     OPPOSITE,
     SMALLEST_SHORT_MARGIN,
     Case,
@@ -30,6 +32,8 @@ from gridcore.instrument import EXACT, ZERO, to_amount, to_decimal, to_price
 from gridcore.pnl import calc_liq_proximity, calc_unrealised_pnl, calc_unrealised_pnl_pct
 
 __all__ = [
+    "CLOSE_TO_LIQUIDATION_LONG",
+    "CLOSE_TO_LIQUIDATION_SHORT",
     "DirectionType",
     "LinkedPair",
     "Position",
