@@ -1,0 +1,1 @@
+"""The report of a backtest: figures, pictures and words of a stored or a fresh result."""
