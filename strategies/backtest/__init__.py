@@ -2,7 +2,7 @@
 
     result = run_backtest(trades, contract, config, starting_balance=Decimal(10_000))
 
-`driver` has the theory; nothing here knows of Django.
+`driver` has the theory; nothing here but `runs` knows of Django.
 """
 
 from __future__ import annotations

@@ -1,0 +1,195 @@
+"""One backtest command: load a market once, trade every job on it, keep what it came to."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from django.db import connections
+
+from gridcore.matching import FILL_MODELS
+from gridcore.pnl import MM_TIERS, MM_TIERS_DEFAULT
+from strategies.backtest.results import BacktestResult
+from strategies.backtest.runs.jobs import Job
+from strategies.backtest.runs.loading import (
+    contract_of,
+    fingerprint,
+    load_trades,
+    recorded_fundings,
+)
+from strategies.backtest.runs.records import Records, records_of
+from strategies.backtest.simulation import run_backtest
+from strategies.backtest.terms import Contract, Fees, Settlement
+from strategies.backtest.trades import Trades
+
+
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """What the user decides besides the strategy."""
+
+    balance: Decimal
+    leverage: int
+    fees: Fees
+    fill_model: str
+    every_trade: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Market:
+    """What is traded on: the contract, the trades and the fundings of a window."""
+
+    contract: Contract
+    since: datetime
+    until: datetime
+    # Empty: the database.
+    files: Sequence[Path]
+    trades: Trades
+    funding: Sequence[Settlement]
+    fingerprint: str
+
+
+def load_market(
+    symbol: str,
+    since: datetime,
+    until: datetime,
+    files: Sequence[Path] = (),
+    *,
+    told: Callable[[int], None] = lambda count: None,
+) -> Market:
+    """Load the market of a window. Raises CannotLoad."""
+    contract = contract_of(symbol)
+    tick = contract.info.tick_size
+    trades = load_trades(symbol, since, until, tick, files, told=told)
+    funding = recorded_fundings(symbol, since, until)
+    return Market(
+        contract=contract,
+        since=since,
+        until=until,
+        files=files,
+        trades=trades,
+        funding=funding,
+        fingerprint=fingerprint(symbol, tick, trades, funding),
+    )
+
+
+def assumptions_of(job: Job, market: Market, terms: Terms) -> dict[str, Any]:
+    """Return all that a result depends on besides the market, as JSON would have it."""
+    contract = market.contract
+    tiers = MM_TIERS.get(job.symbol, MM_TIERS_DEFAULT)
+    return {
+        "config": job.config_json,
+        "fill_model": terms.fill_model,
+        "every_trade": terms.every_trade,
+        "maker_fee": terms.fees.maker,
+        "taker_fee": terms.fees.taker,
+        "leverage": terms.leverage,
+        "tick_size": contract.info.tick_size.normalize(),
+        "qty_step": contract.info.qty_step.normalize(),
+        "min_qty": contract.info.min_qty.normalize(),
+        "min_notional": contract.min_notional.normalize(),
+        "funding_interval_minutes": contract.funding_interval_minutes,
+        "fundings_recorded": len(market.funding),
+        "tiers": [[str(number) for number in tier] for tier in tiers],
+        "source": [path.name for path in market.files] or "db",
+    }
+
+
+# --- Trading ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Traded:
+    """A job that is done."""
+
+    job: Job
+    records: Records
+    started_at: datetime
+    ended_at: datetime
+
+
+def trade_all(
+    jobs: Sequence[Job],
+    market: Market,
+    terms: Terms,
+    coverage: dict[str, Any],
+    *,
+    processes: int = 1,
+) -> Iterator[Traded]:
+    """Trade each job on the market and give its result, in the order of the jobs.
+
+    Several processes share the trades by being forked from this one, and use no database.
+    Raises ValueError for a grid that cannot be built at the market's price.
+    """
+    run = _Trading(market, terms)
+    if processes > 1 and len(jobs) > 1:
+        # A connection that two processes use would mix their answers.
+        connections.close_all()
+        with ProcessPoolExecutor(
+            min(processes, len(jobs)),
+            mp_context=multiprocessing.get_context("fork"),
+            initializer=_remember,
+            initargs=(run,),
+        ) as pool:
+            results = pool.map(_trade_remembered, jobs)
+            yield from (_traded(job, each, run, coverage) for job, each in zip(jobs, results, strict=True))  # fmt: skip
+    else:
+        yield from (_traded(job, run.trade(job), run, coverage) for job in jobs)
+
+
+@dataclass(frozen=True)
+class _Trading:
+    market: Market
+    terms: Terms
+
+    def trade(self, job: Job) -> tuple[datetime, BacktestResult, datetime]:
+        started_at = datetime.now(UTC)
+        result = run_backtest(
+            self.market.trades,
+            self.market.contract,
+            job.config,
+            starting_balance=self.terms.balance,
+            fees=self.terms.fees,
+            funding=self.market.funding,
+            leverage=self.terms.leverage,
+            fill_model=FILL_MODELS[self.terms.fill_model],
+            every_trade=self.terms.every_trade,
+        )
+        return started_at, result, datetime.now(UTC)
+
+
+_remembered: list[_Trading] = []
+
+
+def _remember(run: _Trading) -> None:
+    _remembered.append(run)
+
+
+def _trade_remembered(job: Job) -> tuple[datetime, BacktestResult, datetime]:
+    return _remembered[-1].trade(job)
+
+
+def _traded(
+    job: Job,
+    done: tuple[datetime, BacktestResult, datetime],
+    run: _Trading,
+    coverage: dict[str, Any],
+) -> Traded:
+    started_at, result, ended_at = done
+    market = run.market
+    records = records_of(
+        job,
+        result,
+        market.trades,
+        market.contract,
+        window=(market.since, market.until),
+        data_fingerprint=market.fingerprint,
+        assumptions=assumptions_of(job, market, run.terms),
+        coverage=coverage,
+    )
+    return Traded(job, records, started_at, ended_at)
