@@ -165,8 +165,13 @@ class TenantAdmin(CountedDeletionMixin, CheckedKeysAdmin):
         """Django's page of a row, with the tables of what belongs to it."""
         context["is_edited"] = self.is_edited
         if obj is not None:
-            context["related_tables"] = tables(self.admin_site, self.related, request, obj)
+            related = self.related_to(obj)
+            context["related_tables"] = tables(self.admin_site, related, request, obj)
         return super().render_change_form(request, context, add, change, form_url, obj)
+
+    def related_to(self, row: Any) -> tuple[Relation, ...]:
+        """Tables at the foot of this row's page: those of every row, unless a page knows better."""
+        return self.related
 
     def get_field_queryset(
         self, db: str | None, db_field: Any, request: HttpRequest

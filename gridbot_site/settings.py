@@ -116,6 +116,10 @@ USE_TZ = True
 STATIC_URL = "static/"
 # Where collectstatic puts what a web server serves beside the site.
 STATIC_ROOT = BASE_DIR / "static"
+STATICFILES_FINDERS = [
+    "django.contrib.staticfiles.finders.AppDirectoriesFinder",
+    "strategies.report.static_files.PlotlyFinder",
+]
 
 # --- Sign-in (docs/security.md) -----------------------------------------------------------
 LOGIN_URL = "admin:login"

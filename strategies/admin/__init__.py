@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-# Importing the module registers its pages.
-from strategies.admin import pages
+# Importing a module registers its pages.
+from strategies.admin import backtests, pages, runs
 
-__all__ = ["pages"]
+__all__ = ["backtests", "pages", "runs"]

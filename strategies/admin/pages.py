@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any, ClassVar
+from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
@@ -11,12 +11,11 @@ from django.http import HttpRequest, HttpResponse
 from accounts.models import BybitAccount
 from accounts.related import Relation
 from accounts.tenant_admin import AccountFilter, ReadOnlyAdmin, TenantAdmin
-from marketdata.admin.filters import LinkedFilter
 from marketdata.models import Instrument, TickerSnapshot, WalletSnapshot
 from strategies.admin.forms import StrategyForm
 from strategies.admin.preview import Market, Preview, preview
 from strategies.config import GRID_KEYS, RISK_KEYS, StrategyConfig
-from strategies.models import GridState, Run, Strategy
+from strategies.models import GridState, Strategy
 
 # Bybit's maker fee of linear perpetuals without a VIP level, in percent (help centre, "Trading
 # Fee Structure"); and what people mostly set.
@@ -131,37 +130,6 @@ def market_of(symbol: str, account: BybitAccount | None, given: dict[str, Any]) 
         wallet=wallet,
         leverage=LEVERAGE if leverage is None else leverage,
         maker_fee=MAKER_FEE if fee is None else fee,
-    )
-
-
-class StrategyFilter(LinkedFilter):
-    """By strategy."""
-
-    title = "strategy"
-    parameter_name = "strategy"
-
-
-@admin.register(Run)
-class RunAdmin(ReadOnlyAdmin):
-    """Runs, the newest first."""
-
-    list_display = ("id", "account", "run_type", "strategy", "status", "started_at", "ended_at")
-    list_filter = ("run_type", "status", AccountFilter, StrategyFilter)
-    list_select_related = ("account", "strategy")
-    search_fields = ("id__exact",)
-    search_help_text = "The id of a run."
-    ordering = ("-started_at",)
-    related: ClassVar[tuple[Relation, ...]] = (
-        Relation(
-            *("marketdata.PrivateExecution", "Executions", {"run": "pk"}),
-            ("exchange_ts", "symbol", "exec_type", "side", "exec_price", "exec_qty", "exec_pnl"),
-            order="-exchange_ts",
-        ),
-        Relation(
-            *("marketdata.Order", "Orders", {"run": "pk"}),
-            ("exchange_ts", "symbol", "side", "status", "price", "qty"),
-            order="-exchange_ts",
-        ),
     )
 
 
