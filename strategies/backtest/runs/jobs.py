@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from accounts.models import BybitAccount
-from marketdata.capture.accounts import full_name, names_of
+from marketdata.capture.accounts import full_name, named
 from marketdata.exits import ConfigurationError
 from strategies.config import StrategyConfig
 from strategies.models import Strategy
@@ -91,30 +91,35 @@ def _config(config: dict[str, Any], what: str) -> StrategyConfig:
 
 
 def _strategy(name: str) -> Strategy:
-    *account, own = name.rsplit("/", 1) if "/" in name else (name,)
-    rows = Strategy.objects.unscoped().select_related("account__user")
+    """The strategy that is meant: as with accounts an id goes before longer names, and those
+    before shorter ones, so that nobody's choice of a name passes for another's strategy."""
+    rows: list[Strategy] = list(Strategy.objects.unscoped().select_related("account__user"))
+    for spelled in SPELLINGS:
+        found = [row for row in rows if spelled(row) == name]
+        if len(found) > 1:
+            names = sorted(f"{full_name(row.account)}/{row.name}" for row in found)
+            raise ConfigurationError(f"{name} may be {' or '.join(names)}: say which.")
+        if found:
+            return found[0]
     # A strategy's own name may have a slash in it, too.
-    named: list[Strategy] = [row for row in rows if name in _names(row)]
-    if not named:
-        whose = f" of {account[0]}" if account else ""
-        raise ConfigurationError(f"No strategy{whose} is called {own}.")
-    if len(named) > 1:
-        names = sorted(f"{full_name(row.account)}/{row.name}" for row in named)
-        raise ConfigurationError(f"{name} may be {' or '.join(names)}: say which.")
-    return named[0]
+    *account, own = name.rsplit("/", 1) if "/" in name else (name,)
+    whose = f" of {account[0]}" if account else ""
+    raise ConfigurationError(f"No strategy{whose} is called {own}.")
 
 
-def _names(row: Strategy) -> set[str]:
-    accounts = names_of(row.account)
-    return {row.name, str(row.pk), *(f"{account}/{row.name}" for account in accounts)}
+SPELLINGS: tuple[Callable[[Strategy], str], ...] = (
+    lambda row: str(row.pk),
+    lambda row: f"{full_name(row.account)}/{row.name}",
+    lambda row: f"{row.account_id}/{row.name}",
+    lambda row: f"{row.account.account_name}/{row.name}",
+    lambda row: row.name,
+)
 
 
 def _account(name: str) -> BybitAccount:
-    rows = BybitAccount.objects.unscoped().select_related("user")
-    named: list[BybitAccount] = [row for row in rows if name in names_of(row)]
-    if not named:
-        raise ConfigurationError(f"No account is called {name}.")
-    if len(named) > 1:
-        names = sorted(map(full_name, named))
-        raise ConfigurationError(f"{name} may be {' or '.join(names)}: say which.")
-    return named[0]
+    account = named([name]).get(name)
+    if account is None:
+        raise ConfigurationError(
+            f"No account, or more than one, is called {name}: say USER/NAME or its id."
+        )
+    return account
