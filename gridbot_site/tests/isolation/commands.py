@@ -32,6 +32,8 @@ UNASKED = {
     "rotate_credential_keys": "about the site's keys: one is retired when no credential needs it",
     "reset_otp": "of the one user that it is given",
     "import_trades": "of public trades",
+    "export_trades": "of public trades",
+    "backtest": "the operator's: of the strategies that it is given, stored with their accounts",
     "demo": "in a database of its own",
     "drill": "in a database of its own",
     "sandbox": "without a database",

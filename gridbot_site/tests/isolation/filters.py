@@ -94,6 +94,10 @@ FILTERS = (
         *("for_account(account)", "all()", "strategies.strategy:change"),
     ),
     Filter(
+        "strategies.admin.runs:RunAdmin.pictures_view",
+        *("self.get_queryset(request)", "Run.objects.unscoped()", "strategies.run:pictures"),
+    ),
+    Filter(
         "gridbot_site.admin:AuditLogAdmin.own_rows",
         "rows.filter(additional_data__owner=str(user.pk))",
         *("rows", "auditlog.logentry:history"),

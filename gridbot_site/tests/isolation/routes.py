@@ -6,6 +6,7 @@ nobody's. Both must be answered with the same words.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -30,6 +31,8 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 # What a search box may find a row by.
 WORDS = (models.CharField, models.TextField, models.UUIDField, models.ForeignKey)
 LOOKUPS = ("", "__startswith")
+# Where the key of a row stands in a URL.
+PLACE = re.compile(r"<[^>]+>")
 ADD_VERDICT = "add its kind to LISTS, ROWS, FORMS or SITE in gridbot_site/tests/isolation/routes.py"
 
 
@@ -171,7 +174,7 @@ def _row(route: Route, scene: Scene) -> Iterator[Question]:
     """One's own row, and the stranger's beside nobody's, by every method."""
     model = route.model
     assert model is not None
-    where = route.url.replace("<path:object_id>", "{}").replace("<id>", "{}")
+    where = PLACE.sub("{}", route.url)
     if model not in scene.foreign:
         for method in METHODS:
             yield Question("nobody's", method, where.format(nobody(model)), {})
@@ -222,6 +225,7 @@ KINDS: dict[str, Callable[[Route, Scene], Iterator[Question]]] = {
     "delete": _row,
     "history": _row,
     "old address": _row,
+    "pictures": _row,
     "auth_user_password_change": _row,
 }
 

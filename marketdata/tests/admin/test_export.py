@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from decimal import Decimal
+from importlib import import_module
 
 import pytest
 from django.contrib import admin
@@ -26,10 +27,11 @@ each = pytest.mark.parametrize("model", FACTS, ids=lambda model: model.__name__)
 
 
 def url(model):
-    return reverse(f"admin:marketdata_{model._meta.model_name}_export")
+    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_export")
 
 
 def factory(model):
+    factories = import_module(f"{model._meta.app_label}.tests.factories")
     return getattr(factories, f"{model.__name__}Factory")
 
 

@@ -59,7 +59,6 @@ def test_a_span_has_its_start_and_not_its_end(olivia_client, trades, query, expe
         ({"from": "soon"}, "Enter a valid date/time."),
         ({"day": "2026-01-02", "from": "2026-01-02T00:00"}, "Either a day or a span, not both."),
         ({"from": "2026-01-02T00:00", "until": "2026-01-02T00:00"}, "ends before it starts."),
-        ({"until": "\0"}, "Enter a valid date/time."),
         ({"from": "0001-01-01T00:00+14:00"}, "The span leaves the calendar."),
     ],
 )
@@ -156,7 +155,7 @@ def test_who_may_not_look_at_executions_sees_none_on_an_order(client, bob, story
     assert path_of(fills[0]) not in text
 
 
-@pytest.mark.parametrize("value", ["nonsense", "\0", "é" * 300])
+@pytest.mark.parametrize("value", ["nonsense", "é" * 300])
 def test_a_link_to_nothing_has_no_rows(olivia_client, value):
     PrivateExecutionFactory.create()
     for name in ("run", "order_id"):
