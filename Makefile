@@ -6,7 +6,7 @@ STAMPS := .make
 # The tests wait for servers and processes about as much as they compute.
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 2) * 3 // 2)')
 
-.PHONY: demo test check serve install backtest
+.PHONY: demo test coverage check serve install backtest
 
 demo: install .env
 	$(BIN)/python manage.py demo
@@ -15,8 +15,15 @@ serve: install .env
 	GRIDBOT_DEBUG=true DATABASE_URL=$${DATABASE_URL:-sqlite:///demo.sqlite3} $(BIN)/python manage.py runserver
 
 test: install backtest
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --cov --cov-report= --cov-fail-under=90
-	$(BIN)/python -m gridbot_site.testing $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m django_db
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+	$(BIN)/python -m gridbot_site.testing $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m django_db $(ONCE)
+
+# What the database makes no difference to is asked on SQLite alone.
+ONCE := --ignore gridbot_site/tests/isolation --ignore gridbot_site/tests/test_browser.py
+
+# Measuring takes as long again as the tests.
+coverage: install backtest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --cov --cov-fail-under=90
 
 check: $(STAMPS)/dev backtest
 	$(BIN)/ruff format --check .
