@@ -52,6 +52,6 @@ class Life:
     newest: datetime | None = None
     is_over: bool = False
 
-    def reach(self, until: datetime, now: datetime) -> None:
-        """Everything before `until` has arrived, as far as that time has come by our clock."""
-        self.frontier = max(self.frontier, min(until, now + CLOCK_MARGIN))
+    def reach(self, until: datetime, latest: datetime) -> None:
+        """Everything before `until` has arrived, as far as that is not after the `latest` time."""
+        self.frontier = max(self.frontier, min(until, latest))

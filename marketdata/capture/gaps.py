@@ -126,10 +126,10 @@ class GapBook:
                 began = (gap.ended_at if gap is not None else None) or first_at + feed.lateness
                 # The gap has its last millisecond; without one nobody has the first.
                 frontier = first_at - feed.lateness if gap is None else began + TICK
-                frontier = min(frontier, whole(self._clock()) + CLOCK_MARGIN)
+                frontier = min(frontier, self._latest())
                 life = self._lives[feed] = Life(feed, began + TICK, frontier)
             life.newest = max(last_at, life.newest or last_at)
-            life.reach(last_at - feed.lateness, whole(self._clock()))
+            life.reach(last_at - feed.lateness, self._latest())
             if is_newer:
                 for overlap in self._overlaps.get(feed, ()):
                     overlap.note_rows(first_at)
@@ -147,7 +147,7 @@ class GapBook:
             for feed in feeds:
                 life = self._lives.get(feed)
                 if life is not None:
-                    life.reach(at - BEAT_MARGIN, whole(self._clock()))
+                    life.reach(at - BEAT_MARGIN, self._latest())
                     self._decide_overlaps(feed)
                     continue
                 trial = self._trials.get(feed)
@@ -165,7 +165,7 @@ class GapBook:
                 return
             gap.started_at = min(gap.started_at, starts_at)
             self._end(gap, starts_at)
-        sure = min(frontier, whole(self._clock()) + CLOCK_MARGIN)
+        sure = min(frontier, self._latest())
         self._lives[feed] = Life(feed, starts_at + TICK, sure)
 
     def open(self, feeds: Iterable[Feed], reason: str, since: datetime) -> None:
@@ -185,7 +185,7 @@ class GapBook:
                 if (life := self._end_life(feed)) is not None:
                     self._begin(feed, life.frontier, reason)
                 elif (last := self._last_row_at.get(feed)) is not None:
-                    sure = min(last, whole(self._clock()) + CLOCK_MARGIN)
+                    sure = min(last, self._latest())
                     self._begin(feed, sure - feed.lateness, reason)
                 else:
                     self._begin(feed, since, reason).is_guess = True
@@ -359,6 +359,10 @@ class GapBook:
             self._lives[feed] = replace(life, started_at=after, frontier=max(life.frontier, after))
             life.frontier, life.is_over = lost.start, True
             self._over.append(life)
+
+    def _latest(self) -> datetime:
+        """The latest time that may have come by the exchange's clock."""
+        return whole(self._clock()) + CLOCK_MARGIN
 
     def _end_life(self, feed: Feed) -> Life | None:
         # What is not decided by now lies in the gap that begins, or was claimed before it: its
