@@ -136,9 +136,9 @@ def test_a_row_of_the_wrong_type_is_quarantined(writer, tally):
     assert counts(tally) == {"received": 2, "stored": 1, "quarantined": 1}
 
 
-def test_a_batch_waits_while_the_database_is_away(writer, tally, monkeypatch):
-    answers = iter([OperationalError("away"), OperationalError("still away")])
-    insert = TradeWriter._insert
+def fail_first(monkeypatch, *errors: Exception) -> None:
+    """Have the first inserts fail, each with one of `errors`, and be tried again at once."""
+    answers, insert = iter(errors), TradeWriter._insert
 
     def flaky(self, key, batch):
         for error in answers:
@@ -148,6 +148,10 @@ def test_a_batch_waits_while_the_database_is_away(writer, tally, monkeypatch):
     monkeypatch.setattr(TradeWriter, "_insert", flaky)
     monkeypatch.setattr("marketdata.capture.writers.RETRY_SECONDS", (0.001, 0.002))
     monkeypatch.setattr("marketdata.capture.writers.connection.close", lambda: None)
+
+
+def test_a_batch_waits_while_the_database_is_away(writer, tally, monkeypatch):
+    fail_first(monkeypatch, OperationalError("away"), OperationalError("still away"))
     writer.write([trade(1)])
     writer.flush()
     assert counts(tally) == {"received": 1, "stored": 1}
@@ -159,17 +163,7 @@ def test_a_batch_waits_while_the_database_is_away(writer, tally, monkeypatch):
 def test_a_database_that_refuses_without_blaming_a_row_is_waited_for_and_told_of(
     writer, tally, monkeypatch, caplog, kind
 ):
-    answers = iter([kind("cannot execute it"), kind("cannot execute it")])
-    insert = TradeWriter._insert
-
-    def flaky(self, key, batch):
-        for error in answers:
-            raise error
-        return insert(self, key, batch)
-
-    monkeypatch.setattr(TradeWriter, "_insert", flaky)
-    monkeypatch.setattr("marketdata.capture.writers.RETRY_SECONDS", (0.001, 0.002))
-    monkeypatch.setattr("marketdata.capture.writers.connection.close", lambda: None)
+    fail_first(monkeypatch, kind("cannot execute it"), kind("cannot execute it"))
     writer.write([trade(1)])
     writer.flush()
     assert counts(tally) == {"received": 1, "stored": 1}
