@@ -8,7 +8,7 @@ from marketdata.drill.scenarios.table import scenario
 from marketdata.drill.stage import SYMBOLS, Stage
 
 # Within it every kind of frame comes.
-OCCASION_SECONDS = 5.0
+OCCASION_SECONDS = 30.0
 
 
 @scenario(
