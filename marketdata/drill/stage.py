@@ -32,6 +32,8 @@ POLL_SECONDS = 0.05
 START_SECONDS = 60.0
 STOP_SECONDS = 60.0
 LEASE_SECONDS = 5.0
+# Within it every kind of frame comes, executions of a quiet account too, and capture asks REST.
+OCCASION_SECONDS = 30.0
 # A drill should not wait where an operator would.
 HURRIED = {
     "EVENTSAVER_FLUSH_INTERVAL": "0.1",
@@ -205,9 +207,9 @@ class Stage:
         self._wanted.setdefault(name, self.sandbox.fired().get(name, 0))
         self.sandbox.switch_on(name, **values)
 
-    def await_fired(self, seconds: float) -> None:
-        """Give the faults that are on an occasion to fire, for so many seconds at most."""
-        deadline = time.monotonic() + seconds
+    def await_fired(self) -> None:
+        """Give the faults that are on an occasion to fire."""
+        deadline = time.monotonic() + OCCASION_SECONDS
         while not self._have_fired() and time.monotonic() < deadline and not self.stop.is_set():
             self.hold(POLL_SECONDS)
 

@@ -153,7 +153,7 @@ def silence(stage: Stage, draw: random.Random) -> str:
     ))  # fmt: skip
     stage.fault("silence", **whose)
     stage.hold(seconds)
-    stage.await_fired(seconds)
+    stage.await_fired()
     return f"{' of '.join(whose.values())} silent for {seconds:.2f} s"
 
 

@@ -17,8 +17,6 @@ BROKEN: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 ODD_PAGES = ("repeated_cursor", "empty_page")
 ASKED_AGAIN = "asked again until it answers; no execution is missing"
-# Within it capture asks REST, whatever the pause before.
-OCCASION_SECONDS = 5.0
 # Longer than capture takes to look at its accounts again.
 ROSTER_SECONDS = 6.0
 
@@ -29,7 +27,7 @@ def _with_a_break(stage: Stage, draw: random.Random, fault: str, **values: Any) 
     stage.fault(fault, **values)
     stage.fault("private_drop", seconds=draw.uniform(0.1, 0.5))
     stage.hold(seconds)
-    stage.await_fired(OCCASION_SECONDS)
+    stage.await_fired()
     return f"{fault} for {seconds:.2f} s"
 
 

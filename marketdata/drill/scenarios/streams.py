@@ -7,9 +7,6 @@ import random
 from marketdata.drill.scenarios.table import scenario
 from marketdata.drill.stage import SYMBOLS, Stage
 
-# Within it every kind of frame comes.
-OCCASION_SECONDS = 30.0
-
 
 @scenario(
     "F08",
@@ -108,5 +105,5 @@ def burst(stage: Stage, draw: random.Random) -> str:
 def _for_a_while(stage: Stage, draw: random.Random, *, least: float = 0.1) -> str:
     seconds = draw.uniform(least, least + 0.6)
     stage.hold(seconds)
-    stage.await_fired(OCCASION_SECONDS)
+    stage.await_fired()
     return f"for {seconds:.2f} s"
