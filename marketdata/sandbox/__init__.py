@@ -8,11 +8,12 @@ a capture is held against.
 
 from __future__ import annotations
 
+from marketdata.sandbox.audience import DrainTimeout
 from marketdata.sandbox.config import SandboxConfig
-from marketdata.sandbox.exchange import DrainTimeout
 from marketdata.sandbox.private.accounts import SandboxAccount, read_accounts
-from marketdata.sandbox.runner import SandboxServer, environment, serve
+from marketdata.sandbox.runner import SandboxServer, environment
 from marketdata.sandbox.server import Address
+from marketdata.sandbox.serving import serve
 
 __all__ = [
     "Address",

@@ -29,9 +29,10 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+from marketdata.sandbox.audience import MAX_REFUSAL_SECONDS, DrainTimeout
 from marketdata.sandbox.bodies import read_body
 from marketdata.sandbox.connections import CHANNELS, ENDINGS
-from marketdata.sandbox.exchange import MAX_REFUSAL_SECONDS, DrainTimeout, Exchange
+from marketdata.sandbox.exchange import Exchange
 from marketdata.sandbox.faults.acts import Acts
 from marketdata.sandbox.faults.switches import FaultSwitches
 from marketdata.sandbox.ledger import read_chunks
@@ -96,7 +97,7 @@ class Control:
     async def drain(self, body: Body) -> dict[str, Any]:
         """Everything sent before has been read by its client when this returns."""
         seconds = _seconds(body, "timeout", DEFAULT_DRAIN_SECONDS, most=MAX_DRAIN_SECONDS)
-        return {"connections": await self._exchange.drain(seconds)}
+        return {"connections": await self._exchange.audience.drain(seconds)}
 
     async def break_connections(self, body: Body) -> dict[str, Any]:
         """The connections are gone when this returns."""
@@ -107,7 +108,9 @@ class Control:
         if channel not in (None, *CHANNELS):
             raise BadRequest(f"channel is one of {', '.join(CHANNELS)}.")
         account = body.get("account")
-        broken = await self._exchange.break_connections(how, channel=channel, account=account)
+        broken = await self._exchange.audience.break_connections(
+            how, channel=channel, account=account
+        )
         return {"connections": broken}
 
     async def send(self, body: Body) -> dict[str, Any]:
@@ -120,7 +123,7 @@ class Control:
     async def refuse(self, body: Body) -> dict[str, Any]:
         """Refuse WebSocket handshakes for a while; 0 seconds end it."""
         seconds = _seconds(body, "seconds", None, most=MAX_REFUSAL_SECONDS)
-        self._exchange.refuse(seconds)
+        self._exchange.audience.refuse(seconds)
         return {"seconds": seconds}
 
     async def account(self, body: Body) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The exchange itself: who listens to what, what was traded, and what is sent to whom.
+"""The exchange itself: what was traded, and what is sent to whom.
 
 Everything here runs on one asyncio loop and does not wait, so a message is recorded and handed
 to all its readers before anything else happens.
@@ -15,9 +15,9 @@ from functools import partial
 from typing import Any
 
 import orjson
-from aiohttp import web
 
 from marketdata.sandbox import wire
+from marketdata.sandbox.audience import Audience
 from marketdata.sandbox.connections import Connection
 from marketdata.sandbox.faults import frames
 from marketdata.sandbox.faults.book import FaultBook
@@ -29,17 +29,7 @@ from marketdata.sandbox.tape import Tape
 from marketdata.sandbox.tickers import Ticker
 from marketdata.sandbox.wire import Row
 
-MAX_REFUSAL_SECONDS = 3600.0
 FUNDINGS_KEPT = 200
-
-
-class DrainTimeout(TimeoutError):
-    """Some connections did not answer in time; `connections` holds their numbers."""
-
-    def __init__(self, connections: Sequence[int]) -> None:
-        numbers = ", ".join(map(str, connections))
-        super().__init__(f"No answer to the ping from connections: {numbers}.")
-        self.connections = list(connections)
 
 
 def now_ms() -> int:
@@ -79,81 +69,21 @@ class Exchange:
         self.market_ms = clock
         self.faults = FaultBook(seed=seed, ledger=ledger, clock=clock)
         self._ticker_clock = ticker_clock
-        self.connections: dict[int, Connection] = {}
         self.sent: Counter[str] = Counter()
         # Whoever is to know of the market's trades after all readers were sent them.
         self.after_trades: Callable[[str, Sequence[Row]], None] = lambda symbol, rows: None
         self.running = asyncio.Event()
         self.running.set()
         self.private_topics = {*ALL_TOPICS, *private_topics}
-        self._accounts = list(accounts)
-        # By account and topic; public topics belong to the account without a name.
-        self._readers: dict[tuple[str, str], dict[int, Connection]] = {
-            **{("", topic): {} for topic in self.topics},
-            **{(name, topic): {} for name in self._accounts for topic in self.private_topics},
-        }
-        self._opened = 0
-        self._refused_until = 0.0
-        self._news = asyncio.Event()
+        self.audience = Audience(
+            topics=self.topics,
+            accounts=accounts,
+            private_topics=self.private_topics,
+            ledger=ledger,
+            clock=clock,
+        )
 
-    # --- connections -------------------------------------------------------------------------
-
-    def open(
-        self, channel: str, *, transport: asyncio.Transport, ws: web.WebSocketResponse
-    ) -> Connection:
-        """Take in a new connection."""
-        self._opened += 1
-        connection = Connection(self._opened, channel, transport=transport, ws=ws)
-        self.connections[connection.number] = connection
-        self.changed()
-        return connection
-
-    def closed(self, connection: Connection) -> None:
-        """Forget a connection whose socket is gone."""
-        for topic in connection.topics:
-            del self._readers[connection.account, topic][connection.number]
-        del self.connections[connection.number]
-        self._record("closed", connection, how=connection.how)
-        connection.finish()
-        self.changed()
-
-    def subscribe(self, connection: Connection, topics: Sequence[str], *, ack: bytes) -> None:
-        """Acknowledge a subscription; a ticker begins with a snapshot, trades with what comes."""
-        connection.send(wire.frame(ack))
-        for topic in topics:
-            connection.topics[topic] = None
-            self._readers[connection.account, topic][connection.number] = connection
-            self._record("subscribed", connection, topic=topic)
-        for topic in topics:
-            self._send_snapshot(connection, topic)
-        self.changed()
-
-    def unsubscribe(self, connection: Connection, topics: Sequence[str]) -> None:
-        """Send no more of these topics."""
-        for topic in topics:
-            if topic in connection.topics:
-                del connection.topics[topic]
-                del self._readers[connection.account, topic][connection.number]
-                self._record("unsubscribed", connection, topic=topic)
-        self.changed()
-
-    async def until(self, condition: Callable[[], bool]) -> None:
-        """Wait for something about connections and subscriptions to be so."""
-        while not condition():
-            await self._news.wait()
-
-    def changed(self) -> None:
-        """Wake those who wait for something to be so."""
-        self._news.set()
-        self._news = asyncio.Event()
-
-    def has_readers(self, *topics: str, account: str = "") -> bool:
-        """Whether somebody listens to each of the topics."""
-        return all(self._readers.get((account, topic)) for topic in topics)
-
-    def connections_of(self, account: str) -> list[int]:
-        """The numbers of an account's connections."""
-        return [one.number for one in self.connections.values() if one.account == account]
+    # --- prices ------------------------------------------------------------------------------
 
     def quote(self, symbol: str) -> Decimal:
         """The last price of a symbol; where it began when its ticker has none that is one."""
@@ -168,23 +98,22 @@ class Exchange:
         bid, ask = (self._ticker_price(symbol, name) for name in ("bid1Price", "ask1Price"))
         return bid or self.quote(symbol), ask or self.quote(symbol)
 
-    def check_account(self, account: str) -> None:
-        """Raise ValueError for an account that does not exist."""
-        if account not in self._accounts:
-            raise ValueError(f"There is no account {account!r}.")
-
-    def has_any_reader(self) -> bool:
-        """Whether somebody listens to anything."""
-        return any(self._readers.values())
-
     # --- what is sent ------------------------------------------------------------------------
+
+    def subscribe(self, connection: Connection, topics: Sequence[str], *, ack: bytes) -> None:
+        """Acknowledge a subscription; a ticker begins with a snapshot, trades with what comes."""
+        connection.send(wire.frame(ack))
+        self.audience.join(connection, topics)
+        for topic in topics:
+            self._send_snapshot(connection, topic)
+        self.audience.changed()
 
     def publish_trades(self, symbol: str, rows: Sequence[Row]) -> None:
         """Send trades as one message, or as several of at most 1024."""
         rows = frames.changed_trades(self.faults, symbol, rows)
         self.tapes[symbol].record(rows)
         topic = wire.trade_topic(symbol)
-        readers = self._readers["", topic]
+        readers = self.audience.readers(topic)
         for piece in wire.split(rows) if readers or self.ledger.enabled else ():
             data, ts = orjson.dumps(piece), self.clock()
             message = wire.trade_message(topic, data, ts=ts)
@@ -198,7 +127,7 @@ class Exchange:
         delta = ticker.delta(values, self._ticker_clock())
         if delta is None:
             return False
-        if readers := self._readers["", topic]:
+        if readers := self.audience.readers(topic):
             fields: dict[str, Any] = {
                 "ts": ticker.ts,
                 "state": orjson.Fragment(orjson.dumps(ticker.state)),
@@ -218,10 +147,10 @@ class Exchange:
         """Send a recorded frame as it was."""
         topic, message = recorded.topic, recorded.message or {}
         if not topic:
-            self._send_text(self._of_channel(recorded.channel), None, recorded.text)
+            self._send_text(self.audience.of_channel(recorded.channel), None, recorded.text)
             return
         kind, _, symbol = topic.partition(".")
-        readers, data = self._readers["", topic], message.get("data")
+        readers, data = self.audience.readers(topic), message.get("data")
         if kind == wire.TICKER_TOPIC and isinstance(data, dict):
             ticker = self.tickers[symbol]
             ticker.merge(message)
@@ -242,7 +171,7 @@ class Exchange:
             self.ledger.write("made", account=account, topic=frame.topic, **fields)
         resent = {"resent": True} if frame.resent else {}
         for topic in frame.wire_topics:
-            if readers := self._readers[account, topic]:
+            if readers := self.audience.readers(topic, account):
                 message = frame.message(topic, rows)
                 fields = {"creationTime": times, "rows": rows, **resent}
                 self._send(readers, topic, message, count=len(frame.rows), **fields)
@@ -256,67 +185,19 @@ class Exchange:
         With an account only to its own. Raises ValueError for a topic or account that does not
         exist.
         """
-        readers = self._chosen(topic, account)
+        readers = self.audience.chosen(topic, account)
         return self._send_text(readers, topic, text.encode() if isinstance(text, str) else text)
-
-    # --- what a driver of tests does ---------------------------------------------------------
-
-    async def drain(self, timeout: float) -> int:
-        """Wait until every open connection has read all that was sent; how many there were.
-
-        A connection that ends meanwhile is not waited for. Raises DrainTimeout.
-        """
-        waiting = {connection.ping(): connection for connection in self.connections.values()}
-        if waiting:
-            _, late = await asyncio.wait(waiting, timeout=timeout)
-            if late:
-                raise DrainTimeout(sorted(waiting[answer].number for answer in late))
-        return len(waiting)
-
-    async def break_connections(
-        self, how: str, *, channel: str | None = None, account: str | None = None
-    ) -> int:
-        """End all connections, or those of a channel or account, and wait until they are gone.
-
-        How many there were. Raises ValueError for an account that does not exist.
-        """
-        broken = [one for one in self._chosen(None, account) if channel in (None, one.channel)]
-        await asyncio.gather(*(connection.end(how) for connection in broken))
-        return len(broken)
-
-    async def shut(self) -> None:
-        """End everything in an orderly way."""
-        self.refuse(MAX_REFUSAL_SECONDS)
-        everybody = list(self.connections.values())
-        await asyncio.gather(*(connection.end("close") for connection in everybody))
-
-    def refuse(self, seconds: float) -> None:
-        """Answer WebSocket handshakes with 502 for so long from now; 0 ends it."""
-        self._refused_until = time.monotonic() + seconds
-
-    @property
-    def is_refusing(self) -> bool:
-        """Whether handshakes are refused at the moment."""
-        return time.monotonic() < self._refused_until
 
     def status(self) -> dict[str, Any]:
         """What is going on, for people and for tests."""
         return {
             "paused": not self.running.is_set(),
-            "refusing": self.is_refusing,
+            "refusing": self.audience.is_refusing,
             "market_ms": self.market_ms(),
             "symbols": list(self.instruments),
             "traded": {symbol: tape.total for symbol, tape in self.tapes.items()},
             "sent": dict(self.sent),
-            "connections": [
-                {
-                    "connection": connection.number,
-                    "channel": connection.channel,
-                    "account": connection.account,
-                    "topics": list(connection.topics),
-                }
-                for connection in self.connections.values()
-            ],
+            "connections": self.audience.status(),
         }
 
     # --- inside ------------------------------------------------------------------------------
@@ -351,20 +232,6 @@ class Exchange:
         if not self._send(readers, topic, message, count=count, rows=rows):
             self.ledger.write("made", topic=topic, ms=self.clock(), rows=rows)
 
-    def _chosen(self, topic: str | None, account: str | None) -> list[Connection]:
-        if account is not None:
-            self.check_account(account)
-        if topic is None:
-            everybody = self.connections.values()
-            return [one for one in everybody if account in (None, one.account)]
-        names = ["", *self._accounts] if account is None else [account]
-        keys = [(name, topic) for name in names]
-        known = [self._readers[key] for key in keys if key in self._readers]
-        if not known:
-            of_whom = "" if account is None else f" of account {account!r}"
-            raise ValueError(f"There is no topic {topic!r}{of_whom}.")
-        return [one for readers in known for one in readers.values()]
-
     def _send(
         self,
         readers: Mapping[int, Connection],
@@ -396,7 +263,7 @@ class Exchange:
         """Record that a frame was handed to the transport."""
         self.sent[topic] += count
         fields = {**fields, "resent": True} if resent else fields
-        self._record("sent", connection, topic=topic, **fields)
+        self.audience.record("sent", connection, topic=topic, **fields)
 
     def _send_text(self, readers: Iterable[Connection], topic: str | None, text: bytes) -> int:
         data, count = wire.frame(text), 0
@@ -404,12 +271,5 @@ class Exchange:
             if connection.send(data):
                 count += 1
                 written = text.decode(errors="backslashreplace")
-                self._record("raw", connection, topic=topic, text=written)
+                self.audience.record("raw", connection, topic=topic, text=written)
         return count
-
-    def _of_channel(self, channel: str) -> list[Connection]:
-        return [one for one in self.connections.values() if one.channel == channel]
-
-    def _record(self, event: str, connection: Connection, **fields: Any) -> None:
-        whose = {"account": connection.account} if connection.channel == "private" else {}
-        self.ledger.write(event, connection=connection.number, ms=self.clock(), **whose, **fields)

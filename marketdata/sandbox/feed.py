@@ -102,11 +102,11 @@ class ReplayFeed:
 
     async def run(self) -> None:
         """Play to the end."""
-        await self._exchange.until(self._exchange.has_any_reader)
+        await self._exchange.audience.until(self._exchange.audience.has_any_reader)
         for path in self._recordings:
             await self._play(path)
         self.finished = True
-        self._exchange.changed()
+        self._exchange.audience.changed()
 
     async def _play(self, path: Path) -> None:
         """Play one file; waits are measured from frame to frame, so that delays do not add up."""

@@ -1,16 +1,15 @@
-"""Two ways to run a sandbox: inside a test, in a thread, or as a process until a signal."""
+"""A sandbox in a thread, inside a test."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from marketdata.sandbox import wire
+from marketdata.sandbox.audience import Audience
 from marketdata.sandbox.config import SandboxConfig
 from marketdata.sandbox.connections import CHANNELS, ENDINGS
 from marketdata.sandbox.exchange import Exchange, now_ms
@@ -25,49 +24,8 @@ from marketdata.sandbox.wire import Row
 
 CALL_SECONDS = 30.0
 POLL_SECONDS = 0.005
-SECOND_SIGNAL_EXIT = 130
-PARENT_SECONDS = 0.5
 
 T = TypeVar("T")
-
-
-def serve(
-    config: SandboxConfig, ready: Callable[[Address], None], *, with_parent: bool = False
-) -> None:
-    """Run a sandbox until SIGTERM or SIGINT; a second signal ends the process at once.
-
-    `with_parent` ends it as well when the process that started it is gone.
-    `ready` is called as soon as it listens. Raises ValueError for recordings that cannot be
-    read, CannotListen (an OSError) for a port that is taken.
-    """
-    asyncio.run(_serve(config, ready, os.getppid() if with_parent else None))
-
-
-async def _serve(
-    config: SandboxConfig, ready: Callable[[Address], None], parent: int | None
-) -> None:
-    stop, loop = asyncio.Event(), asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, _on_signal, stop)
-    sandbox = Sandbox(config)
-    async with sandbox.listening() as address:
-        ready(address)
-        watch = asyncio.create_task(_end_with(parent, stop))
-        await sandbox.run(stop)
-        watch.cancel()
-
-
-async def _end_with(parent: int | None, stop: asyncio.Event) -> None:
-    while parent is not None and os.getppid() == parent:
-        await asyncio.sleep(PARENT_SECONDS)
-    if parent is not None:
-        stop.set()
-
-
-def _on_signal(stop: asyncio.Event) -> None:
-    if stop.is_set():
-        os._exit(SECOND_SIGNAL_EXIT)
-    stop.set()
 
 
 class SandboxServer:
@@ -218,14 +176,14 @@ class SandboxServer:
 
         self._desk(account, lambda desk: desk.name)
 
-        def heard(exchange: Exchange) -> bool:
+        def heard(audience: Audience) -> bool:
             either = ((topic, CATEGORISED.get(topic, topic)) for topic in TOPICS)
             return all(
-                any(exchange.has_readers(name, account=account) for name in names)
+                any(audience.has_readers(name, account=account) for name in names)
                 for names in either
             )
 
-        self._wait(lambda exchange: exchange.until(lambda: heard(exchange)), timeout)
+        self._until(heard, timeout)
 
     def private_rows(self, account: str, topic: str) -> list[Any]:
         """All rows of a topic that an account ever had, sent to somebody or not."""
@@ -237,13 +195,11 @@ class SandboxServer:
 
     def wait_for_topics(self, *topics: str, timeout: float = CALL_SECONDS) -> None:
         """Wait until somebody is subscribed to each of these. Raises TimeoutError."""
-        self._wait(lambda exchange: exchange.until(lambda: exchange.has_readers(*topics)), timeout)
+        self._until(lambda audience: audience.has_readers(*topics), timeout)
 
     def wait_for_connections(self, count: int, timeout: float = CALL_SECONDS) -> None:
         """Wait until so many connections are open. Raises TimeoutError."""
-        self._wait(
-            lambda exchange: exchange.until(lambda: len(exchange.connections) == count), timeout
-        )
+        self._until(lambda audience: len(audience.connections) == count, timeout)
 
     def wait_for(
         self, condition: Callable[[dict[str, Any]], object], timeout: float = CALL_SECONDS
@@ -263,11 +219,11 @@ class SandboxServer:
         """Wait until all recordings were played. Raises TimeoutError."""
         feed = self._sandbox.feed
         if isinstance(feed, ReplayFeed):
-            self._wait(lambda exchange: exchange.until(lambda: feed.finished), timeout)
+            self._until(lambda _: feed.finished, timeout)
 
     def drain(self, timeout: float = 10.0) -> int:
         """Wait until every connection has read all that was sent. Raises DrainTimeout."""
-        return self._wait(lambda exchange: exchange.drain(timeout), timeout + CALL_SECONDS)
+        return self._wait(lambda exchange: exchange.audience.drain(timeout), timeout + CALL_SECONDS)
 
     def break_connections(
         self, how: str = "reset", channel: str | None = None, account: str | None = None
@@ -281,13 +237,15 @@ class SandboxServer:
         if channel not in (None, *CHANNELS):
             raise ValueError(f"channel is one of {', '.join(CHANNELS)}.")
         return self._wait(
-            lambda exchange: exchange.break_connections(how, channel=channel, account=account),
+            lambda exchange: exchange.audience.break_connections(
+                how, channel=channel, account=account
+            ),
             CALL_SECONDS,
         )
 
     def refuse(self, seconds: float) -> None:
         """Answer handshakes with 502 for so long; 0 ends it."""
-        self._call(lambda exchange: exchange.refuse(seconds))
+        self._call(lambda exchange: exchange.audience.refuse(seconds))
 
     # --- faults ------------------------------------------------------------------------------
 
@@ -361,6 +319,14 @@ class SandboxServer:
 
     def _desk(self, account: str, action: Callable[[Desk], T]) -> T:
         return self._call(lambda _: action(self._sandbox.desks[account]))
+
+    def _until(self, condition: Callable[[Audience], bool], timeout: float) -> None:
+        """Wait for something about connections and subscriptions to be so."""
+
+        async def wait(exchange: Exchange) -> None:
+            await exchange.audience.until(lambda: condition(exchange.audience))
+
+        self._wait(wait, timeout)
 
     def _wait(self, action: Callable[[Exchange], Awaitable[T]], timeout: float) -> T:
         async def act() -> T:

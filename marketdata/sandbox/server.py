@@ -117,7 +117,7 @@ class Sandbox:
             yield Address(host=self.config.host, port=self._door.port, ledger=ledger)
         finally:
             await self.acts.clear()
-            await self.exchange.shut()
+            await self.exchange.audience.shut()
             await runner.cleanup()
             self._door.close()
             self.exchange.ledger.close()

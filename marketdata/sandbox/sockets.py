@@ -38,7 +38,7 @@ async def converse(
     session_of: Callable[[Exchange, Connection], Session],
 ) -> web.StreamResponse:
     """One connection of a channel, from handshake to end."""
-    if exchange.is_refusing or exchange.faults.fires("handshake_502", channel=channel):
+    if exchange.audience.is_refusing or exchange.faults.fires("handshake_502", channel=channel):
         return web.Response(status=502, text="Bad Gateway")
     ws = web.WebSocketResponse(
         autoping=False, compress=False, max_msg_size=MAX_REQUEST_BYTES, timeout=CLOSE_SECONDS
@@ -46,7 +46,7 @@ async def converse(
     await ws.prepare(request)
     if request.transport is None:  # pragma: no cover - gone within the handshake
         return ws
-    connection = exchange.open(channel, transport=request.transport, ws=ws)
+    connection = exchange.audience.open(channel, transport=request.transport, ws=ws)
     session = session_of(exchange, connection)
     try:
         async with asyncio.TaskGroup() as tasks:
@@ -54,7 +54,7 @@ async def converse(
             await session.read(ws)
             worker.cancel()
     finally:
-        exchange.closed(connection)
+        exchange.audience.closed(connection)
     return ws
 
 
@@ -130,7 +130,7 @@ class Session:
         if request.args is None:
             self._answer(request, "Params Error")
             return
-        self._exchange.unsubscribe(self._connection, request.args)
+        self._exchange.audience.leave(self._connection, request.args)
         self._answer(request)
 
     def _objection(self, args: list[str] | None) -> str:

@@ -15,7 +15,7 @@ import pytest
 import requests
 from django.core.management import CommandError, call_command
 
-from marketdata.sandbox import runner
+from marketdata.sandbox import serving
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -98,9 +98,9 @@ def test_a_second_signal_ends_the_process_at_once(monkeypatch):
     exits: list[int] = []
     monkeypatch.setattr(os, "_exit", exits.append)
     stop = asyncio.Event()
-    runner._on_signal(stop)
+    serving._on_signal(stop)
     assert (stop.is_set(), exits) == (True, [])
-    runner._on_signal(stop)
+    serving._on_signal(stop)
     assert exits == [130]
 
 

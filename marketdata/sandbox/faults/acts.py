@@ -86,7 +86,7 @@ class Acts:
         if (symbol := values.get("symbol")) and symbol not in self._exchange.instruments:
             raise ValueError(f"There is no symbol {symbol!r}.")
         if account := values.get("account"):
-            self._exchange.check_account(account)
+            self._exchange.audience.check_account(account)
         if topic := values.get("topic"):
             self._check_topic(topic)
 
@@ -131,7 +131,7 @@ class Acts:
             if not self._shut_by:
                 await self._door.open()
         elif armed.order.name == "freeze":
-            for connection in self._exchange.connections.values():
+            for connection in self._exchange.audience.connections.values():
                 connection.thaw(armed.number)
 
     # --- acts --------------------------------------------------------------------------------
@@ -160,7 +160,7 @@ class Acts:
 
     async def _public_drop(self, armed: Armed) -> Hit | None:
         symbol = self._symbol(armed)
-        if not self._exchange.has_readers(trade_topic(symbol)):
+        if not self._exchange.audience.has_readers(trade_topic(symbol)):
             return None
         hit = await self._cut(self._chosen(armed, channel="public"), "reset")
         return (hit or {}) | self._trade(symbol, armed)
@@ -175,7 +175,7 @@ class Acts:
             account = connection.account
             return connection.replay(count, lambda topic: order.concerns(target_of(topic, account)))
 
-        sent = sum(map(replay, self._exchange.connections.values()))
+        sent = sum(map(replay, self._exchange.audience.connections.values()))
         return {"frames": sent} if sent else None
 
     def _trade(self, symbol: str, armed: Armed) -> Hit:
@@ -195,7 +195,7 @@ class Acts:
         wanted = (given | must).items()
         return [
             one
-            for one in self._exchange.connections.values()
+            for one in self._exchange.audience.connections.values()
             if one.is_open and wanted <= {"channel": one.channel, "account": one.account}.items()
         ]
 

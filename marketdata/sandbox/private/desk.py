@@ -157,7 +157,7 @@ class Desk:
             "refusal": self.refusal,
             "executions": self.executions.total,
             "orders": self.orders.total,
-            "connections": self._exchange.connections_of(self.name),
+            "connections": self._exchange.audience.connections_of(self.name),
         }
 
     def _tell_later(self, outcome: Outcome) -> None:

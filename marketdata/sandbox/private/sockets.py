@@ -76,7 +76,7 @@ class PrivateSession(Session):
             desk = None
         if desk is not None:
             self._connection.account = desk.name
-            self._exchange.changed()
+            self._exchange.audience.changed()
         answer = private_wire.auth_answer(
             conn_id=self._connection.conn_id,
             req_id=request.req_id,
