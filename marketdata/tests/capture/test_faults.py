@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import secrets
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from django.core.management import call_command
@@ -13,11 +15,18 @@ from marketdata.capture.service import CaptureService
 from marketdata.demo.ledger import Ledger
 from marketdata.demo.verdict import Judge, Watermark
 from marketdata.exits import ExitCode
-from marketdata.models import CaptureGap, PrivateExecution, PublicTrade, QuarantinedMessage
+from marketdata.models import (
+    CaptureGap,
+    PrivateExecution,
+    PublicTrade,
+    QuarantinedMessage,
+    TickerSnapshot,
+)
 from marketdata.sandbox import SandboxAccount, SandboxConfig, SandboxServer
 from marketdata.sandbox.faults import FAULTS
 from marketdata.sandbox.faults.table import REST, TRADE
-from marketdata.tests.capture.conftest import Running, capture_config
+from marketdata.sandbox.tcp_proxy import TcpProxy
+from marketdata.tests.capture.conftest import Running, capture_config, until
 from marketdata.tests.conftest import forget_pauses
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -120,6 +129,39 @@ def test_what_cannot_be_read_is_quarantined_and_costs_nothing_else(exchange, ser
     assert len(raw) == 30
     assert sum(QuarantinedMessage.objects.values_list("count", flat=True)) == 30
     assert PublicTrade.objects.count() == 60
+
+
+def test_a_handshake_that_hangs_is_abandoned_and_the_next_one_recovers(exchange, monkeypatch):
+    monkeypatch.setattr("marketdata.bybit.ws_stream.HANDSHAKE_SECONDS", 0.3)
+    streams = urlsplit(exchange.ws_public_url)
+    assert streams.hostname
+    assert streams.port
+    with TcpProxy((streams.hostname, streams.port)) as proxy:
+        config = capture_config(exchange, symbols=("BTCUSDT",))
+        away = streams._replace(netloc=f"{proxy.host}:{proxy.port}").geturl()
+        endpoints = dataclasses.replace(config.endpoints, ws_public=away)
+        service = CaptureService(dataclasses.replace(config, endpoints=endpoints))
+        before, running = Watermark(), Running(service)
+        running.thread.start()
+        try:
+            until(TickerSnapshot.objects.exists)
+            proxy.down()
+            proxy.set("black_hole")
+            seen = proxy.status()["counts"]["connections"]
+            proxy.up()
+            # The one that hung was left behind, and another came in its place.
+            until(lambda: proxy.status()["counts"]["connections"] >= seen + 3)
+            proxy.clear("black_hole")
+            exchange.wait_for_topics(*TOPICS)
+            exchange.send_trades("BTCUSDT", exchange.make_trades("BTCUSDT", 20))
+            exchange.drain()
+        finally:
+            report = running.finish()
+    assert (report.exit_code, report.violations, report.problems) == (ExitCode.OK, [], [])
+    verdict = Judge(Ledger.read(exchange.ledger()), report, service.config, before).judge()
+    assert (verdict.lost, verdict.duplicated, verdict.mutated) == (0, 0, 0), verdict.problems
+    assert PublicTrade.objects.count() == 20
+    assert CaptureGap.objects.exists()
 
 
 @pytest.mark.parametrize("name", REST_FAULTS)
