@@ -19,8 +19,9 @@ from marketdata.bybit.records import (
 )
 from marketdata.capture.accounts import AccountContext
 from marketdata.capture.runs import runs_for
+from marketdata.capture.storing import Outcome
 from marketdata.capture.tally import StreamKey
-from marketdata.capture.writers import Outcome, Writer
+from marketdata.capture.writers import Writer
 from marketdata.models import Order, PositionSnapshot, PrivateExecution, Stream, WalletSnapshot
 
 PrivateRecord = TypeVar("PrivateRecord", bound=tuple[Any, ...])

@@ -10,8 +10,9 @@ from uuid import UUID
 
 from marketdata.bybit.constants import EPOCH
 from marketdata.bybit.records import Reject, TickerRecord, TradeRecord
+from marketdata.capture.storing import CONFLICT, Outcome
 from marketdata.capture.tally import StreamKey
-from marketdata.capture.writers import CONFLICT, Outcome, Writer
+from marketdata.capture.writers import Writer
 from marketdata.coverage.archive_twins import without_twins
 from marketdata.models import PublicTrade, Stream, TickerSnapshot
 

@@ -30,8 +30,9 @@ from marketdata.capture.repairs import Repairs
 from marketdata.capture.report import CaptureReport, RepairStatus, StreamStatus
 from marketdata.capture.spooling import Spooling
 from marketdata.capture.startup import stamp_environment
+from marketdata.capture.storing import tell_of_refusal
 from marketdata.capture.tally import StreamKey
-from marketdata.capture.writers import Writer, stop_all, tell_of_refusal
+from marketdata.capture.writers import Writer, stop_all
 from marketdata.exits import ExitCode, Unavailable
 
 logger = logging.getLogger(__name__)

@@ -13,8 +13,9 @@ from marketdata.bybit.rest_client import BybitRestClient
 from marketdata.capture.accounts import AccountContext
 from marketdata.capture.books import Books
 from marketdata.capture.startup import exact_digits
+from marketdata.capture.storing import CONFLICT
 from marketdata.capture.tally import StreamKey
-from marketdata.capture.writers import CONFLICT, Writer
+from marketdata.capture.writers import Writer
 from marketdata.coverage.archive_twins import without_twins
 from marketdata.coverage.findings import Finding
 from marketdata.coverage.spans import Span
