@@ -8,8 +8,10 @@ worked out from the extreme prices between. All in exact Decimals.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
+from operator import itemgetter
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -97,26 +99,32 @@ class History:
         start = (first // MS_PER_MINUTE + 1) * MS_PER_MINUTE
         return np.arange(start, last + 1, MS_PER_MINUTE, dtype=np.int64)
 
-    def _points(self, spans: Spans) -> Iterator[Point]:
-        minutes = dict[int, list[int]]()
+    def _events(self) -> dict[int, list[tuple[int, Decimal | None]]]:
+        """Return, by the trade that ends them, full minutes and changes with their equity.
+
+        In the order of time: between two trades there may be minutes on both sides of a funding.
+        """
+        events = defaultdict[int, list[tuple[int, Decimal | None]]](list)
         for minute, at in zip(
             self._minutes().tolist(), self._minute_starts().tolist(), strict=True
         ):
-            minutes.setdefault(at, []).append(minute)
-        changes = dict[int, list[Change]]()
+            events[at].append((minute, None))
         for change in self.changes[1:]:
-            changes.setdefault(change.first, []).append(change)
+            events[change.first].append((change.time_ms, change.equity))
+            events[change.first].sort(key=itemgetter(0))
+        return events
+
+    def _points(self, spans: Spans) -> Iterator[Point]:
+        events = self._events()
         low = high = last = self.changes[0].equity
         for start, bottom, top, end, number in zip(
             *(column.tolist() for column in spans), strict=True
         ):
-            for minute in minutes.get(start, ()):
-                yield Point(minute, last, low, high)
+            for time_ms, equity in events.get(start, ()):
+                if equity is not None:
+                    low, high, last = min(low, equity), max(high, equity), equity
+                yield Point(time_ms, last, low, high)
                 low = high = last
-            for change in changes.get(start, ()):
-                equity = change.equity
-                yield Point(change.time_ms, equity, min(low, equity), max(high, equity))
-                low = high = last = equity
             state = self.changes[number].state
             if state.net:
                 slope = EXACT.multiply(state.net, self._scale.step)

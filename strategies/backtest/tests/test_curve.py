@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from strategies.backtest import Settlement, Trades, run_backtest
-from strategies.backtest.tests.markets import START_MS, D, config, contract
+from strategies.backtest.tests.markets import START_MS, D, config, contract, run
 
 MINUTE = 60_000
 
@@ -34,16 +34,17 @@ def naive(market, result, balance):
     for index, (now, ticks) in enumerate(
         zip(market.times.tolist(), market.prices.tolist(), strict=True)
     ):
-        while minute is not None and minute <= now:
-            points.append((minute, seen[-1], min(seen), max(seen)))
-            seen, minute = seen[-1:], minute + MINUTE
         minute = minute or now // MINUTE * MINUTE + MINUTE
-        while paid and paid[0].time.timestamp() * 1000 <= now:
-            cash += paid[0].amount
-            seen.append(cash + net * price)
-            points.append((round(paid[0].time.timestamp() * 1000), seen[-1], min(seen), max(seen)))
+        dues = [round(payment.time.timestamp() * 1000) for payment in paid]
+        while minute <= now or (dues and dues[0] <= now):
+            if minute <= now and not (dues and dues[0] < minute):
+                points.append((minute, seen[-1], min(seen), max(seen)))
+                minute += MINUTE
+            else:
+                cash += paid.pop(0).amount
+                seen.append(cash + net * price)
+                points.append((dues.pop(0), seen[-1], min(seen), max(seen)))
             seen = seen[-1:]
-            del paid[0]
         price = D(ticks) / 10
         filled = False
         while fills and fills[0].trade_index == index:
@@ -74,3 +75,13 @@ def test_the_curve_is_the_one_worked_out_trade_by_trade(seed):
     assert len(result.fills) > 20
     assert len(result.funding) > 1
     assert [tuple(point) for point in result.curve] == naive(market, result, 3_000)
+
+
+def test_a_funding_in_a_silence_of_the_market_stands_between_its_minutes():
+    # Trades at 0:00:00, 0:02:30 and 0:05:00; 0.102 long from the second on, at 990.0.
+    due = Settlement(START_MS + 210_000, D("0.01"), D(1000))
+    curve = run([10_000, 9_899, 9_899], every_ms=150_000, funding=[due]).curve
+    minutes = [(point.time_ms - START_MS) / MINUTE for point in curve]
+    assert minutes == [1, 2, 2.5, 3, 3.5, 4, 5, 5]
+    bought = D(10_000) - D("0.020196") - D("0.0102")
+    assert [point.equity for point in curve[2:]] == [*[bought] * 2, *[bought - D("1.02")] * 4]
