@@ -49,7 +49,8 @@ class Metrics:
     liquidation left; together they make up what equity gained. `win_rate`: of the fills that
     closed, those whose profit exceeded their own fee. `turnover`: the value traded,
     `turnover_share` over the starting balance. `peak_margin`: the highest initial margin of the
-    positions. `distance_to_liquidation`: the least share by which the price had to move on.
+    positions. `distance_to_liquidation`: the least share by which the price had to move on,
+    0 for a run that was liquidated.
     """
 
     starting_balance: Decimal
@@ -203,7 +204,7 @@ def metrics_of(
         turnover=turnover,
         turnover_share=SHARES.divide(turnover, starting_balance),
         peak_margin=_peak_margin(history, terms, scale),
-        distance_to_liquidation=_distance(history),
+        distance_to_liquidation=_distance(history) if ledger.liquidation is None else 0.0,
     )
 
 

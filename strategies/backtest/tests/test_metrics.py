@@ -98,3 +98,10 @@ def test_the_distance_to_liquidation_is_the_least_that_was_left():
     figures = run([10_000, 9_899, 9_850, 9_899], starting_balance=D(20), leverage=100).metrics
     assert figures.distance_to_liquidation == pytest.approx(1 - 7981 / 9850)
     assert run([10_000, 10_000]).metrics.distance_to_liquidation is None
+
+
+def test_a_liquidated_run_had_no_distance_left():
+    # Far from it at 960.6, and in one trade beyond it.
+    fallen = run([10_000, 9_899, 9_790, 8_000], starting_balance=D(20), leverage=100)
+    assert fallen.liquidation is not None
+    assert fallen.metrics.distance_to_liquidation == 0
