@@ -60,7 +60,7 @@ class Account:
         self._tiers = terms.table()
         self._margins = Margins(self._tiers, scale)
         self._start = starting_balance
-        self._funding = ZERO
+        self._funding = self._forgiven = ZERO
         self.cash = starting_balance
         self.long: Leg = book.leg("long")
         self.short: Leg = book.leg("short")
@@ -91,6 +91,7 @@ class Account:
     def forgive_debt(self) -> Decimal:
         """Bring cash below zero up to zero, and return what was forgiven."""
         debt = max(self.cash.copy_negate(), ZERO)
+        self._forgiven = debt
         self.cash = EXACT.add(self.cash, debt)
         return debt
 
@@ -103,7 +104,7 @@ class Account:
 
     def wallet_balance(self) -> Decimal:
         """Return the balance without unrealised profit, in quote coin."""
-        total = EXACT.add(self._start, self._funding)
+        total = EXACT.add(EXACT.add(self._start, self._funding), self._forgiven)
         for leg in (self.long, self.short):
             total = EXACT.add(total, EXACT.subtract(leg.realised_pnl, leg.fees))
         return total

@@ -142,6 +142,7 @@ def test_a_debt_is_forgiven():
     assert result.metrics.final_equity == 0
     assert result.liquidation.forgiven == result.metrics.forgiven > 0
     assert result.metrics.return_share == -1
+    assert result.final["wallet_balance"] == 0
 
 
 def test_a_minimum_notional_raises_the_order():
