@@ -197,15 +197,16 @@ class Judge:
     def _judge_last_states(
         self, feed: Feed, required: dict[Key, list[Values]], stored: dict[Key, Values]
     ) -> None:
-        """Whatever was declared, the last state of each order must be known at the end."""
+        """The last of all states of an order must be stored, whatever was declared, if required."""
+        absent = required.keys() - stored.keys()
         last: dict[Any, tuple[Any, Key]] = {}
-        for key, states in required.items():
+        for key, states in self.truth.rows[feed].items():
             values = states[-1]
             order, when = values["order_id"], (values["exchange_ts"], max(map(rank, states)))
             if order not in last or when >= last[order][0]:
                 last[order] = when, key
         for order, ((at, _), key) in last.items():
-            if key not in stored and at in self._declared.get(feed, ()):
+            if key in absent and at in self._declared.get(feed, ()):
                 self._blame(
                     "lost", at, f"{_name(feed)} {order}: its last state, at {at:%T.%f}, in a gap"
                 )

@@ -113,6 +113,14 @@ class TestAbsentRows:
         scene.gap(10, 12, state="filled")
         assert figures(scene.judge()) == (1, 0, 0, 0)
 
+    def test_a_state_that_is_told_late_is_not_the_last_of_an_order_that_ended_before(self, scene):
+        asked_for, scene.events = scene.events, []
+        scene.private("order", 4, orderId="o1", orderStatus="Filled")
+        scene.events += asked_for
+        scene.private("order", 3, orderId="o1", orderStatus="PartiallyFilled")
+        scene.gap(1, 11, stream="orders", symbol="", account=scene.account)
+        assert figures(scene.judge()) == (0, 1, 0, 0)
+
     def test_the_gap_of_another_stream_declares_nothing(self, scene):
         scene.lose(11)
         scene.gap(10, 12, stream="tickers")
