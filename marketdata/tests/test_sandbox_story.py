@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from gridcore.matching import NothingToReduce
+from marketdata.capture.feeds import PRIVATE_LATENESS
 from marketdata.sandbox.instruments import instrument
 from marketdata.sandbox.private import book
 from marketdata.sandbox.private.book import TAKER_FEE, Account
@@ -403,3 +404,15 @@ def test_the_figures_do_not_depend_on_the_clock():
 def test_the_sandbox_does_not_read_the_adapter():
     folder = Path(book.__file__).parent
     assert not any("marketdata.bybit" in path.read_text() for path in folder.glob("*.py"))
+
+
+def test_no_state_of_an_order_is_told_later_than_capture_takes_for_possible():
+    late = []
+    for seed in range(4):
+        one = story(seed=seed)
+        for now in range(NOW, NOW + 300_000, 125):
+            told = one.event(now)
+            late += [now - int(row["updatedTime"]) for row in rows_of(told, "order")]
+    assert max(late) < PRIVATE_LATENESS.total_seconds() * 1000
+    # States do come after later ones.
+    assert sum(ms > 500 for ms in late) > 10

@@ -37,6 +37,9 @@ KINDS = {"resting": 50, "taker": 18, "cancelled": 14, "partly": 12, "refused": 6
 NEW_SHARE = 0.4
 SWEEP_SHARE, LATE_SHARE, RACE_SHARE, RESENT_SHARE = 0.25, 0.15, 0.08, 0.06
 FUNDING_SHARE, UNKNOWN_SHARE, SWAPPED_SHARE, APART_SHARE = 0.05, 0.03, 0.2, 0.3
+# After how many events an order whose state is told late comes next, and so does that state: not by
+# time, for the same seed tells the same story however fast.
+MOST_EVENTS_LATE = 6
 UNKNOWN_TYPES = ("SandboxRebate", "LeapSettle")
 
 
@@ -62,17 +65,17 @@ class Story:
         self._draw = random.Random(f"{seed}/account/{name}")  # noqa: S311
         self._drafts = Drafts(book, instruments, quote, ids.new, self._draw, uid=uid)
         self._lives: list[Life] = []
+        # Whose state is still to be told, and since which event.
+        self._late: dict[Life, int] = {}
+        self._current: Life = iter(())
+        self._events = 0
         self._now = 0
 
     def event(self, now_ms: int) -> list[Frame]:
         """The next thing that happens, to a new order or to one of those under way."""
+        self._events += 1
         while True:
-            few = len(self._lives) < MAX_OPEN
-            if not self._lives or (few and self._draw.random() < NEW_SHARE):
-                self._lives.append(self.begin())
-                life = self._lives[-1]
-            else:
-                life = self._draw.choice(self._lives)
+            life = self._overdue() or self._drawn()
             if frames := self.advance(life, now_ms):
                 return frames
             self._lives.remove(life)
@@ -83,8 +86,21 @@ class Story:
 
     def advance(self, life: Life, now_ms: int) -> list[Frame]:
         """What happens next to an order; nothing when its life is over."""
-        self._now = now_ms
+        self._now, self._current = now_ms, life
         return next(life, [])
+
+    def _overdue(self) -> Life | None:
+        """The life whose state has been untold for long enough."""
+        due = self._events - MOST_EVENTS_LATE
+        return next((one for one in self._lives if self._late.get(one, due + 1) <= due), None)
+
+    def _drawn(self) -> Life:
+        """A new life, or one of those under way."""
+        few = len(self._lives) < MAX_OPEN
+        if not self._lives or (few and self._draw.random() < NEW_SHARE):
+            self._lives.append(self.begin())
+            return self._lives[-1]
+        return self._draw.choice(self._lives)
 
     # --- lives -------------------------------------------------------------------------------
 
@@ -122,8 +138,10 @@ class Story:
                 if late and index == len(parts) - 2:
                     held = [frame for frame in frames if frame.topic == ORDER]
                     frames = [frame for frame in frames if frame.topic != ORDER]
+                    self._late[self._current] = self._events
                 yield frames
         if held:
+            self._late.pop(self._current, None)
             yield held
 
     def _afterwards(self, order: Order) -> Life:
