@@ -166,7 +166,7 @@ class Supervisor:
         self.client.disconnect()
         if reason:
             logger.warning("%s: %s", self.name, reason)
-            self._gaps.open(self._feeds.values(), reason, connected_at)
+            self._gaps.open(self._feeds.values(), reason, began)
         return (datetime.now(UTC) - connected_at).total_seconds()
 
     def _watch(self) -> str:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import threading
+from datetime import timedelta
+from itertools import count
+from types import SimpleNamespace
 
 import pytest
 
@@ -84,6 +87,21 @@ def test_it_connects_again_after_every_kind_of_end(supervise):
     # No row came in between: all of it is one gap.
     assert gaps.opened == 1
     assert not supervisor.is_alive()
+
+
+def test_a_connection_that_is_lost_before_any_row_may_have_lost_all_since_it_was_begun(
+    supervise, monkeypatch
+):
+    """Topics are subscribed one by one: rows of the first may be lost before the last is given."""
+    clock = (START + timedelta(seconds=passed) for passed in count())
+    monkeypatch.setattr(module, "datetime", SimpleNamespace(now=lambda zone: next(clock)))
+    client, subscribed_at = ScriptedClient("lost"), []
+    connect = client.connect
+    monkeypatch.setattr(client, "connect", lambda: (subscribed_at.append(next(clock)), connect()))
+    supervisor, gaps = supervise(client)
+    assert client.steady.wait(30)
+    supervisor.stop()
+    assert gaps.open_since()[FEED] <= subscribed_at[0]
 
 
 def test_it_asks_for_no_more_rows_before_it_closes(supervise):
