@@ -126,6 +126,13 @@ class PrivateRest(RestBase):
         """The orders of a span of any length, joined."""
         return _joined(self.order_history_pages(symbol, start=start, end=end))
 
+    def get_ended_order(self, order_id: str) -> Parsed[OrderRecord]:
+        """An order in its last state, whenever it was made; none where it is open, or forgotten."""
+        answer = self._call_patiently(
+            self._http.get_order_history, category=CATEGORY, orderId=order_id
+        )
+        return self._orders(answer, rows_of(result_of(answer)), "order-history")
+
     def get_open_orders(self, symbol: str | None = None) -> Parsed[OrderRecord]:
         """The open orders of a symbol, or of all that settle in USDT."""
         pages = self._pages(self._http.get_open_orders, **_one_or_all(symbol, ORDERS_LIMIT))

@@ -13,12 +13,15 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
+from django.db import models
+
 from marketdata.bybit.errors import BybitError
-from marketdata.bybit.records import Parsed
+from marketdata.bybit.records import OrderRecord, Parsed
 from marketdata.bybit.rest_client import BybitRestClient
 from marketdata.capture.accounts import AccountContext
 from marketdata.capture.feeds import Feed
 from marketdata.capture.private_writers import (
+    FINAL_STATUSES,
     ExecutionWriter,
     OrderWriter,
     PositionWriter,
@@ -36,10 +39,12 @@ from marketdata.coverage.gap_rows import (
     unfinished_gaps,
 )
 from marketdata.coverage.reconciler_base import ReconcilerBase, times_within
-from marketdata.models import CaptureGap, PrivateExecution, Stream
+from marketdata.models import CaptureGap, Order, PrivateExecution, Stream
 
 # The exchange does not say whether it finds an order by when it was made or by when it changed.
 ORDER_LOOKBACK = timedelta(days=7)
+# Older orders are asked for one by one: so many, as the exchange may have forgotten some for good.
+MOST_OLD_ORDERS = 100
 # Rows may come to the exchange's lists out of order, and bear times a little ahead of its clock.
 OVERLAP = timedelta(seconds=60)
 AHEAD = timedelta(seconds=1)
@@ -136,9 +141,12 @@ class AccountReconciler(ReconcilerBase):
         finding = Finding(Stream.ORDERS, context.name, asked, note=LAST_STATES)
 
         def pages(client: BybitRestClient) -> Iterator[Parsed[Any]]:
+            first = asked.start - ORDER_LOOKBACK
             # In this order: an order that ends between the two answers is in both, not in neither.
-            yield client.get_open_orders()
-            yield from client.order_history_pages(start=asked.start - ORDER_LOOKBACK, end=asked.end)
+            yield (still_open := client.get_open_orders())
+            yield from client.order_history_pages(start=first, end=asked.end)
+            for order_id in _left_open(context, first, still_open.records) if gaps else ():
+                yield client.get_ended_order(order_id)
 
         now, fresh = self._ask(context, finding, self._orders, pages, now)
         return self._judged(finding, gaps, fresh, CaptureGap.State.PARTIAL, now)
@@ -235,6 +243,19 @@ class AccountReconciler(ReconcilerBase):
 
 def _gaps_within(asked: Span, stream: Stream, context: AccountContext) -> list[CaptureGap]:
     return unfinished_gaps(asked, stream=stream, account=context.account_id)
+
+
+def _left_open(
+    context: AccountContext, before: datetime, still_open: Sequence[OrderRecord]
+) -> list[str]:
+    """The orders of an account that were made `before` then and are stored as open, but are not,
+    the latest made first."""
+    orders = Order.objects.filter(account=context.account_id)
+    ended = orders.filter(order_id=models.OuterRef("order_id"), status__in=FINAL_STATUSES)
+    left = orders.filter(~models.Exists(ended), created_at__lt=before)
+    made = left.exclude(order_id__in={order.order_id for order in still_open})
+    ids = made.order_by("-created_at", "order_id").values_list("order_id", "created_at").distinct()
+    return [order_id for order_id, _ in ids[:MOST_OLD_ORDERS]]
 
 
 def known_until(context: AccountContext, gap: CaptureGap) -> datetime:

@@ -18,6 +18,7 @@ from marketdata.coverage.gap_rows import Span, note_attempt
 from marketdata.coverage.reconciler import GapReconciler
 from marketdata.exits import ConfigurationError, ExitCode
 from marketdata.models import CaptureGap, Order, PrivateExecution, PublicTrade, QuarantinedMessage
+from marketdata.tests.test_normalizer import payload
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -275,6 +276,34 @@ class TestAccounts:
         newest = {row.order_id: row.status for row in stored}
         assert finding.missing is None
         assert newest == {order_id: row["orderStatus"] for order_id, row in last.items()}
+
+    def test_an_order_that_is_older_than_the_lists_reach_back_has_its_last_state_too(
+        self, exchange, serving, tenants
+    ):
+        """One that rested for weeks, and ended while nobody listened."""
+        now = datetime.now(UTC)
+        made, ended = (
+            str(int((now - before).timestamp() * 1000))
+            for before in (timedelta(days=30), timedelta(minutes=1))
+        )
+        resting, open_still = (
+            {"orderId": name, "createdTime": made, "updatedTime": made, "orderStatus": "New"}
+            for name in ("rested-for-weeks", "rests-still")
+        )
+        row = payload("ws_private_order")["data"][0]
+        with serving():
+            exchange.send_private("bob/main", "order", [row | resting, row | open_still])
+            exchange.drain()
+        over = {"updatedTime": ended, "orderStatus": "Cancelled", "leavesQty": "0"}
+        exchange.send_private("bob/main", "order", [row | resting | over])
+        CaptureGap.objects.create(
+            stream="orders", account_id=tenants["bob"].pk, reason="lost",
+            started_at=now - timedelta(minutes=2), ended_at=now,
+        )  # fmt: skip
+        finding = reconciler_for(exchange).orders(self.context("bob/main"), lately())
+        assert (finding.stored, finding.missing) == (1, None)
+        last = Order.objects.filter(account=tenants["bob"]).latest("exchange_ts")
+        assert (last.order_id, last.status) == ("rested-for-weeks", "Cancelled")
 
     def test_gaps_of_the_account_are_closed_and_nobody_else_s(
         self,
