@@ -28,7 +28,7 @@ from marketdata.capture.private_writers import (
     PrivateWriter,
     WalletWriter,
 )
-from marketdata.coverage.audit import declare_unheard
+from marketdata.coverage.audit import claims_on, declare_unheard
 from marketdata.coverage.findings import Finding
 from marketdata.coverage.gap_rows import (
     TOO_EARLY,
@@ -128,7 +128,7 @@ class AccountReconciler(ReconcilerBase):
 
         now, fresh = self._ask(context, finding, self._executions, pages, now)
         feed = Feed(finding.stream, account_id=context.account_id)
-        declare_unheard(finding, feed, fresh, self._heard)
+        declare_unheard(finding, feed, fresh, self._claims)
         return self._judged(finding, gaps, fresh, CaptureGap.State.FILLED, now)
 
     def _fill_orders(
@@ -195,13 +195,15 @@ class AccountReconciler(ReconcilerBase):
         """
         key, write = writer.key(context.account_id), partial(writer.write_for, context)
         fresh: list[Any] = []
-        self._heard: Sequence[Span] = ()
+        feed = Feed(finding.stream, account_id=context.account_id)
+        self._claims: Sequence[Span] = ()
         try:
             with closing(self._client(context)) as client:
                 now = now or client.get_server_time()
                 for parsed in pages(client):
                     if not finding.found:
-                        self._heard = self._settle(finding.stream)
+                        heard = self._settle(finding.stream)
+                        self._claims = claims_on(feed, finding.asked, heard)
                     finding.found += len(parsed.records) + len(parsed.rejects)
                     fresh += self._store(finding, key, writer, write, parsed)
         except (BybitError, ValueError) as error:

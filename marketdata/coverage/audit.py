@@ -28,18 +28,17 @@ logger = logging.getLogger(__name__)
 
 
 def declare_unheard(
-    finding: Finding, feed: Feed, fresh: Sequence[Any], heard: Sequence[Span]
+    finding: Finding, feed: Feed, fresh: Sequence[Any], claims: Sequence[Span]
 ) -> None:
     """Declare those of the rows `fresh`, which are stored by now, that had to be there before.
 
-    `heard` are spans that a stream at work is believed to have brought; what intervals vouch for
-    is read here. `finding.unheard` is from the first such row to the last.
+    `claims` are what was held complete before any of them was stored: a stream that is slower than
+    REST may have brought them since. `finding.unheard` is from the first such row to the last.
     """
     if not fresh:
         return
     times = [row.exchange_ts for row in fresh]
-    bounds = Span(min(times), max(times))
-    claims, gaps = claims_on(feed, bounds, heard), _announced(feed, bounds)
+    gaps = _announced(feed, Span(min(times), max(times)))
     unheard = [at for at in times if _holds(claims, at) and not _holds(gaps, at)]
     if not unheard:
         return
@@ -58,7 +57,10 @@ def declare_unheard(
 def claims_on(
     feed: Feed, bounds: Span, heard: Sequence[Span], *, source: Source | None = None
 ) -> list[Span]:
-    """What of a feed is held complete, where it reaches into `bounds`; by `source`, or by any."""
+    """What of a feed is held complete, where it reaches into `bounds`; by `source`, or by any.
+
+    `heard` are spans that a stream at work is believed to have brought.
+    """
     vouched = [
         Span(row.started_at, row.ended_at)
         for row in intervals_of(feed, bounds)

@@ -100,13 +100,14 @@ class TradeReconciler(ReconcilerBase):
         missing = [reach.missing_of(span) for span in spans]
         rest = reach.missing_of(tail) if tail else None
         unproven = [
-            before
+            span
             for gap, left in zip(gaps, missing, strict=True)
-            if left and left.start == gap.started_at and (before := _last_before(symbol, left))
+            if left and left.start == gap.started_at
+            for span in _unproven_before(symbol, left, heard)
         ]
         fresh = self._keep(finding, parsed, reach, heard)
-        for before in unproven:
-            self._take_back_live(finding, before, heard)
+        for span in unproven:
+            self._declare_lost(finding, span)
         early: list[Span] = []
         for gap, span, left in zip(gaps, spans, missing, strict=True):
             added = times_within(fresh, span.start, span.end)
@@ -141,35 +142,24 @@ class TradeReconciler(ReconcilerBase):
         finding.found = len(parsed.records)
         finding.shown = hull(Span(row.exchange_ts, row.exchange_ts) for row in parsed.records)
         finding.begins_at = reach.begins_at
-        before = reach.last_before()
+        feed, before = Feed(Stream.TRADES, finding.subject), reach.last_before()
+        bounds = hull(span for span in (before, finding.shown) if span)
+        claims = claims_on(feed, bounds, heard) if bounds else []
         fresh = self._store(finding, self._trades.key(), self._trades, self._trades.write, parsed)
-        feed = Feed(Stream.TRADES, finding.subject)
-        declare_unheard(finding, feed, fresh, heard)
+        declare_unheard(finding, feed, fresh, claims)
         if before is not None and finding.unheard and finding.unheard.start == before.end:
-            self._declare_unseen(finding, feed, before, heard)
+            self._declare_unseen(finding, before, claims)
         return fresh
 
-    def _declare_unseen(
-        self, finding: Finding, feed: Feed, unseen: Span, heard: Sequence[Span]
-    ) -> None:
+    def _declare_unseen(self, finding: Finding, unseen: Span, claims: Sequence[Span]) -> None:
         """Declare what was claimed of the time from the last trade that came to the first shown.
 
         Of all claims: a topic that is silent now may have been so on earlier connections, too.
         """
-        if claims := clipped(claims_on(feed, unseen, heard), unseen):
-            left = unseen.within(claims[0].start, None)
+        if claimed := clipped(claims, unseen):
+            left = unseen.within(claimed[0].start, None)
             finding.missing, finding.note = left, BEYOND_REACH
             self._declare_lost(finding, left)
-
-    def _take_back_live(self, finding: Finding, before: Span, heard: Sequence[Span]) -> None:
-        """Declare what live capture has claimed from the last trade that came to a gap.
-
-        The gap begins where all that its connection brought had come, but its own topic may have
-        been silent since that trade, and REST does not show that it was not.
-        """
-        live = claims_on(Feed(Stream.TRADES, finding.subject), before, heard, source=Source.LIVE)
-        for span in clipped(live, before):
-            self._declare_lost(finding, span)
 
     def _declare_lost(self, finding: Finding, lost: Span) -> None:
         """Declare a span that REST will never show, and take back what was claimed of it."""
@@ -246,6 +236,20 @@ class _Reach:
     def _has_stored(self, until: datetime) -> bool:
         trades = PublicTrade.objects.filter(symbol=self._symbol)
         return bool(trades.filter(exchange_ts__range=(self._oldest, until)).exists())
+
+
+def _unproven_before(symbol: str, lost: Span, heard: Sequence[Span]) -> list[Span]:
+    """What live capture has claimed from the last trade that came to a gap, which begins `lost`.
+
+    The gap begins where all that its connection brought had come, but its own topic may have been
+    silent since that trade, and REST does not show that it was not.
+    """
+    if (before := _last_before(symbol, lost)) is None:
+        return []
+    live = claims_on(Feed(Stream.TRADES, symbol), before, heard, source=Source.LIVE)
+    # Looked up again: what has been claimed since then was stored before.
+    before = _last_before(symbol, lost)
+    return clipped(live, before) if before else []
 
 
 def _last_before(symbol: str, lost: Span) -> Span | None:

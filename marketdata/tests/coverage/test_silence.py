@@ -17,8 +17,11 @@ from marketdata.capture.feeds import TICK, Feed
 from marketdata.capture.links import Link
 from marketdata.capture.public_writers import TradeWriter
 from marketdata.capture.supervisor import Supervisor
+from marketdata.coverage import reconciler_base
+from marketdata.coverage import trades as trades_module
 from marketdata.coverage.ledger import gaps_of, intervals_of, vouch
 from marketdata.coverage.reconciler import GapReconciler
+from marketdata.coverage.reconciler_base import stored_keys
 from marketdata.coverage.spans import Span
 from marketdata.models import CaptureGap, PublicTrade, Stream
 from marketdata.tests.records import START, trade
@@ -193,6 +196,28 @@ class TestBeforeAGap:
         live.keep()
         assert bounds(intervals_of(FEED))[0] == (1, 19)
 
+    def test_what_a_spool_brings_meanwhile_is_not_taken_back(self, live, monkeypatch):
+        """Once it is stored it is vouched for: the last trade that is known then is another."""
+        made = made_until(300)
+        PublicTrade.objects.bulk_insert([PublicTrade(None, *row) for row in made[:5]])
+        gap = CaptureGap.objects.create(
+            stream="trades", symbol="BTCUSDT", started_at=at(100), ended_at=at(290), reason="lost"
+        )
+        last_before, replayed = trades_module._last_before, []
+
+        def then_the_spool_is_replayed(*of):
+            before = last_before(*of)
+            if not replayed:
+                replayed[:] = made[5:20]
+                PublicTrade.objects.bulk_insert([PublicTrade(None, *row) for row in replayed])
+                vouch(*FEED, at(0), at(99), "live")
+            return before
+
+        monkeypatch.setattr(trades_module, "_last_before", then_the_spool_is_replayed)
+        live.reconciler(made).trades_of("BTCUSDT", [gap], at(300))
+        # All but the time since the last trade, which REST does not prove.
+        assert bounds(intervals_of(FEED))[0] == (0, 94)
+
 
 class TestAnAnswerThatBeginsBeyondTheFrontier:
     """The frontier trails, so a busy symbol's answer may begin later: the stream may still bring
@@ -235,6 +260,24 @@ class TestAnAnswerThatBeginsBeyondTheFrontier:
         live.audit(made)
         live.hear(made[5:])
         live.beat(120)
+        assert not CaptureGap.objects.exists()
+        assert bounds(intervals_of(FEED)) == [(1, 119)]
+
+    def test_what_is_claimed_while_an_answer_is_stored_is_not_held_against_it(
+        self, live, monkeypatch
+    ):
+        """REST is faster than the stream, which has brought everything by the end."""
+        made = made_until(100)
+        live.hear(made[:5])
+
+        def then_the_stream_comes(*of):
+            known = stored_keys(*of)
+            live.hear(made[5:])
+            live.beat(120)
+            return known
+
+        monkeypatch.setattr(reconciler_base, "stored_keys", then_the_stream_comes)
+        live.audit(made)
         assert not CaptureGap.objects.exists()
         assert bounds(intervals_of(FEED)) == [(1, 119)]
 
