@@ -200,7 +200,7 @@ class ArchiveImporter:
             self._declared = declare_missed(report.archive, self._declared, span, len(within))
 
     def _close(self, report: ImportReport, began: datetime) -> None:
-        """Vouch and judge the gaps, in one transaction."""
+        """Judge the gaps and vouch, in one transaction."""
         archive, symbol = report.archive, report.archive.symbol
 
         def rows_added(gap: CaptureGap) -> int:
@@ -209,9 +209,6 @@ class ArchiveImporter:
             return trades.filter(exchange_ts__range=(span.start, span.end)).count()
 
         with transaction.atomic():
-            if not self._dry_run:
-                for span in report.vouched:
-                    vouch(Stream.TRADES, symbol, None, span.start, span.end, Source.ARCHIVE)
             for found in unfinished_gaps(report.span, stream=Stream.TRADES, symbol=symbol):
                 gap = judge_gap(
                     found.pk, archive, report.vouched, rows_added, dry_run=self._dry_run
@@ -221,6 +218,10 @@ class ArchiveImporter:
                     is_filled = gap.state == CaptureGap.State.FILLED
                     if is_filled and not gap.rows_added and not self._dry_run:
                         report.filled_empty.append(gap)
+            if not self._dry_run:
+                # After the gaps, as a capture has it: the two would wait for each other for ever.
+                for span in report.vouched:
+                    vouch(Stream.TRADES, symbol, None, span.start, span.end, Source.ARCHIVE)
 
 
 def _note_only_stored(report: ImportReport, at: datetime) -> None:

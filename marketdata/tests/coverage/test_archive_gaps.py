@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from marketdata.coverage import archive as archive_module
 from marketdata.coverage import archive_lines
 from marketdata.coverage.archive import ArchiveImporter
 from marketdata.coverage.archive_gaps import claimed_span, missing_of, without_minutes
@@ -184,6 +185,21 @@ class TestGaps:
                 }
             },
         }
+
+    def test_gaps_are_locked_before_the_ledger_as_by_a_capture(self, archive, monkeypatch):
+        """In the other order an import and a repair of the same gap would wait for each other."""
+        locked = []
+
+        def noting(name):
+            does = getattr(archive_module, name)
+            return lambda *of, **more: (locked.append(name), does(*of, **more))[1]
+
+        for name in ("judge_gap", "vouch"):
+            monkeypatch.setattr(archive_module, name, noting(name))
+        held = gap(at(minutes=10), at(minutes=20)), gap(at(minutes=30), at(minutes=40))
+        ArchiveImporter().run(archive(whole_day(100)))
+        assert {state(one)[0] for one in held} == {"filled"}
+        assert locked == ["judge_gap", "judge_gap", "vouch"]
 
     def test_a_gap_that_reaches_beyond_stays_with_its_true_bounds(self, archive):
         before, after = gap(at(-1), at(1)), gap(at(23), at(25), state="partial")
