@@ -84,6 +84,7 @@ def export(part: Part, folder: Path, *, now: datetime, wrote: Callable[[int], No
         schema,
         compression="zstd",
         use_dictionary=REPEATED,
+        write_page_checksum=True,
         sorting_columns=[pq.SortingColumn(schema.get_field_index("exchange_ts"))],
     ) as writer:  # fmt: skip
         for group in row_groups(part, ROW_GROUP):

@@ -76,9 +76,20 @@ class Description:
         values: dict[str, Any] = json.loads(text)
         if values.pop("format") != FORMAT:
             raise ValueError("unknown format")
-        times = {name: datetime.fromisoformat(values[name]) for name in ("since", "until")}
+        times = {name: _aware(values[name]) for name in ("since", "until")}
+        if times["since"] >= times["until"]:
+            raise ValueError("a span without an instant")
+        for hole in values["missing"]:
+            _aware(hole["from"]), _aware(hole["to"]), hole["state"], hole["reason"]
         tick = values["tick_size"]
         return cls(**values | times | {"tick_size": None if tick is None else Decimal(tick)})
+
+
+def _aware(text: str) -> datetime:
+    at = datetime.fromisoformat(text)
+    if at.tzinfo is None:
+        raise ValueError(f"{text} is in no time zone")
+    return at
 
 
 def describe(path: Path) -> Description:
@@ -110,7 +121,7 @@ def load_files(
     newest file where it is not given. Raises RefusedFile, and InexactTrade for a price that is
     not on the tick.
     """
-    files = _in_order(paths, symbol)
+    files = in_order(paths, symbol)
     size = tick_size or _tick_size_of(files)
     return joined(symbol, size, _pieces(files, since, until, Tick.of(size)))
 
@@ -124,14 +135,18 @@ def iter_files(
     tick_size: Decimal | None = None,
 ) -> Iterator[Trades]:
     """The same in pieces that are not empty: memory does not grow with the files."""
-    files = _in_order(paths, symbol)
+    files = in_order(paths, symbol)
     return _pieces(files, since, until, Tick.of(tick_size or _tick_size_of(files)))
 
 
 Files = list[tuple[Description, Path]]
 
 
-def _in_order(paths: Sequence[Path], symbol: str) -> Files:
+def in_order(paths: Sequence[Path], symbol: str) -> Files:
+    """What files of a symbol say of themselves, by time.
+
+    Raises RefusedFile for another symbol and for spans that overlap.
+    """
     files = sorted(
         ((describe(path), path) for path in paths), key=lambda each: (each[0].since, each[0].until)
     )
@@ -158,19 +173,34 @@ def _pieces(files: Files, since: datetime, until: datetime, tick: Tick) -> Itera
     for description, path in files:
         if description.until <= since or description.since >= until:
             continue
-        with pq.ParquetFile(path) as file:
+        for batch, times in _batches(description, path):
+            first, last = np.searchsorted(times, [start, end])
+            if first < last:
+                rows = batch.slice(first, last - first)
+                yield Trades(
+                    description.symbol,
+                    tick.size,
+                    times[first:last].copy(),
+                    _ticks(rows, tick, description.symbol),
+                    rows["is_block_trade"].to_numpy(zero_copy_only=False),
+                )
+
+
+def _batches(description: Description, path: Path) -> Iterator[tuple[Any, Integers]]:
+    """The rows of a file in pieces, with their times. RefusedFile where it is not as it says."""
+    before, end = _milliseconds(description.since), _milliseconds(description.until)
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
             for batch in file.iter_batches(BATCH, columns=READ):
                 times = batch["exchange_ts"].cast(pa.int64()).to_numpy(zero_copy_only=False)
-                first, last = np.searchsorted(times, [start, end])
-                if first < last:
-                    rows = batch.slice(first, last - first)
-                    yield Trades(
-                        description.symbol,
-                        tick.size,
-                        times[first:last].copy(),
-                        _ticks(rows, tick, description.symbol),
-                        rows["is_block_trade"].to_numpy(zero_copy_only=False),
+                if (np.diff(times, prepend=before) < 0).any() or times[-1] >= end:
+                    raise RefusedFile(
+                        f"{path} holds trades that are out of order, or outside of its span."
                     )
+                before = times[-1]
+                yield batch, times
+    except (OSError, pa.ArrowException) as error:
+        raise RefusedFile(f"{path} cannot be read: {error}") from None
 
 
 def _milliseconds(at: datetime) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from datetime import timedelta
 from decimal import Decimal
@@ -219,6 +220,57 @@ class TestFiles:
         for name in (*foreign, "columns", "undescribed", "format"):
             with pytest.raises(RefusedFile, match=name):
                 load_files([tmp_path / name], "BTCUSDT", DAY, NEXT_DAY, tick_size=TICK)
+
+    @pytest.mark.parametrize("batch", [2, 100])
+    @pytest.mark.parametrize("order", [[1, 0, 2], [0, 2, 1]])
+    def test_trades_out_of_order_are_refused(self, tmp_path, monkeypatch, order, batch):
+        monkeypatch.setattr(files, "BATCH", batch)
+        store({}, {}, {})
+        path = exported(tmp_path)
+        files.pq.write_table(files.pq.read_table(path).take(order), path)
+        with pytest.raises(RefusedFile, match="out of order"):
+            load_files([path], "BTCUSDT", DAY, NEXT_DAY, tick_size=TICK)
+
+    @pytest.mark.parametrize("ms", [0, 3_600_000])
+    def test_trades_outside_of_the_span_that_a_file_names_are_refused(self, tmp_path, ms):
+        store({"ms": ms}, {"ms": 1_800_000})
+        path = exported(tmp_path)
+        said = vars(files.describe(path)) | {"since": DAY + HOUR / 2, "until": DAY + HOUR}
+        metadata = {files.KEY: files.Description(**said).dumped()}
+        table = files.pq.read_table(path).replace_schema_metadata(metadata)
+        files.pq.write_table(table, path)
+        with pytest.raises(RefusedFile, match="outside of its span"):
+            load_files([path], "BTCUSDT", DAY, NEXT_DAY, tick_size=TICK)
+
+    def test_a_damaged_page_is_refused(self, tmp_path):
+        store(*({"price": Decimal(50_000 + n % 7)} for n in range(500)))
+        path = exported(tmp_path)
+        written = bytearray(path.read_bytes())
+        chunk = files.pq.ParquetFile(path).metadata.row_group(0).column(4)
+        written[chunk.data_page_offset + chunk.total_compressed_size // 2] ^= 1
+        path.write_bytes(written)
+        with pytest.raises(RefusedFile, match="cannot be read"):
+            load_files([path], "BTCUSDT", DAY, NEXT_DAY, tick_size=TICK)
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"since": NEXT_DAY.isoformat(), "until": DAY.isoformat()},
+            {"since": "2026-01-02T00:00:00"},
+            {"missing": None},
+            {"missing": "all"},
+            {"missing": [{"from": "2026-01-02T00:00:00", "to": "2026-01-02T01:00:00"}]},
+            {"missing": [{"from": "2026-01-02T00:00:00+00:00"}]},
+        ],
+    )
+    def test_a_description_that_makes_no_sense_is_refused(self, tmp_path, changes):
+        store({})
+        path = exported(tmp_path)
+        said = json.dumps(json.loads(files.describe(path).dumped()) | changes)
+        table = files.pq.read_table(path).replace_schema_metadata({files.KEY: said})
+        files.pq.write_table(table, path)
+        with pytest.raises(RefusedFile, match="was not written by export_trades"):
+            files.describe(path)
 
     def test_no_files_are_refused(self):
         with pytest.raises(RefusedFile, match="no files"):
