@@ -18,7 +18,8 @@ buy, the lowest that may sell, in ticks. What follows from the grid alone is a `
 when the levels differ from those it was made of; intents are frozen and are made once.
 
 *Quiet.* Between two changes of its surroundings the engine's answer to a ticker depends on the
-price alone, and only through those two numbers and the bounds. `quiet_band` turns them round.
+price alone, and only through those two numbers and the bounds. `quiet_band` turns them round;
+what a ticker within it is good for, its price, `pass_over` is told.
 
 Prices are in quote coin at the surface and in whole ticks inside. The engine reads no clock.
 """
@@ -52,7 +53,7 @@ OTHER_STATUSES = {"", "Untriggered", "Triggered", "Deactivated", "PartiallyFille
 
 
 class GridEngine:
-    """One strategy on one symbol: `on_event` is its only door."""
+    """One strategy on one symbol: events come in by `on_event` alone."""
 
     def __init__(
         self,
@@ -282,3 +283,10 @@ class GridEngine:
         if not low * denominator <= numerator <= high * denominator:
             return None
         return self.grid.scale.value(low), self.grid.scale.value(high)
+
+    def pass_over(self, last_price: Decimal) -> None:
+        """Know the price of the last ticker that was not handed over, within the quiet band.
+
+        The one thing that these tickers would have changed; a fill is judged by it.
+        """
+        self.last_close = to_price(last_price, "last_price")

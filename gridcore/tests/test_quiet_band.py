@@ -107,6 +107,19 @@ def test_an_excess_is_not_quiet_until_a_ticker_has_seen_it_end():
     assert engine.quiet_band(both(ladder(engine))) is not None
 
 
+def test_a_ticker_in_the_band_may_be_passed_over():
+    told, spared = started(), started()
+    limits = both(ladder(told))
+    for engine in (told, spared):
+        engine.on_event(ticker("100"), limits)
+    assert told.on_event(ticker("98.7"), limits) == []
+    spared.pass_over(D("98.7"))
+    assert everything(spared) == everything(told)
+    with pytest.raises(ValueError, match="last_price"):
+        spared.pass_over(D("0"))
+    assert everything(spared) == everything(told)
+
+
 def test_asking_refuses_bad_orders_and_changes_nothing():
     engine = started()
     before = everything(engine)

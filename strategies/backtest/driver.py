@@ -26,7 +26,7 @@ same run.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -130,7 +130,7 @@ class Driver:
         price = self._scale.value(ticks)
         happened = self._fill(at, price)
         if self._account.is_liquidated(price):
-            self._tell_engine(at - 1, self._book.limit_orders())
+            self._tell_engine(at - 1)
             self.ledger.liquidate(at, price)
             return
         if every_trade:
@@ -147,14 +147,13 @@ class Driver:
 
     def _fill(self, at: int, price: Decimal) -> bool:
         """Hand a trade to the book, and what it has filled to the engine; say if it has."""
-        resting = self._book.limit_orders()
         self._show_book(at - 1)
         happened = self._book.on_trade(price)
         self._seen = at
         if not happened:
             return False
         # A fill is judged against the price before it.
-        self._tell_engine(at - 1, resting)
+        self._tell_engine(at - 1)
         for event in self.ledger.account_for(happened, at, price):
             self._engine.on_event(event)
         return True
@@ -188,20 +187,18 @@ class Driver:
 
     def _catch_up(self, at: int) -> None:
         """Have book and engine know the price of this trade, which was skipped or not."""
-        resting = self._book.limit_orders()
         self._show_book(at)
-        self._tell_engine(at, resting)
+        self._tell_engine(at)
 
     def _show_book(self, at: int) -> None:
         if at > self._seen:
             self._book.on_trade(self._scale.value(int(self._prices[at])))
             self._seen = at
 
-    def _tell_engine(self, at: int, resting: Mapping[str, list[dict[str, str]]]) -> None:
+    def _tell_engine(self, at: int) -> None:
         if at > self._told:
-            price = self._scale.value(int(self._prices[at]))
-            # Within the quiet band: what was declined is wished again, and the price is noted.
-            self._engine.on_event(self._ticker(at, price), resting)
+            # Within the quiet band: nothing but the price is news.
+            self._engine.pass_over(self._scale.value(int(self._prices[at])))
             self._told = at
 
     def _ticker(self, at: int, price: Decimal) -> TickerEvent:
