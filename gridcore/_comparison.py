@@ -15,7 +15,7 @@ from functools import lru_cache
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from gridcore._orders import MEMORY, Order, Reading, Resting, one_per_price
+from gridcore._orders import MEMORY, Order, Reading, one_per_price
 from gridcore.grid import Grid, GridSideType
 from gridcore.intents import PlaceLimitIntent
 
@@ -52,13 +52,16 @@ class Reach(NamedTuple):
 
 
 class Wish(NamedTuple):
-    """A level without its order, what to place there, and what rests there on the wrong side."""
+    """A level without its order, and what to place there.
+
+    `mismatched` is the place of the order that rests there on the wrong side.
+    """
 
     ticks: int
     buys: bool
     edge: int | None
     intent: PlaceLimitIntent
-    mismatched: Resting | None
+    mismatched: int | None = None
 
     def is_eligible(self, reach: Reach) -> bool:
         return self.ticks <= reach.buy if self.buys else self.ticks >= reach.sell
@@ -71,13 +74,13 @@ class Wish(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """One direction's orders beside the levels."""
+    """One direction's orders, named by their places, beside the levels."""
 
     plan: Plan
     reading: Reading
     wishes: list[Wish]
-    doubled: list[Resting]
-    strays: list[Resting]
+    doubled: list[int]
+    strays: list[int]
     cancels: bool
 
 
@@ -137,6 +140,7 @@ class Comparer:
 
     def __init__(self, intend: Callable[[Row], PlaceLimitIntent]) -> None:
         self._intend = intend
+        self._wishes: dict[Row, Wish] = {}
         self._last: Comparison | None = None
 
     def compare(self, plan: Plan, reading: Reading, orders: Sequence[Order]) -> Comparison:
@@ -145,17 +149,29 @@ class Comparer:
         if last is not None and last.plan is plan and last.reading is reading:
             return last
         survivors, doubled = one_per_price(reading, orders, plan.side_at)
-        wishes = [
-            Wish(row.ticks, row.side == "Buy", row.edge, self._intend(row), survivor)
-            for row in plan.rows
-            if (survivor := survivors.get(row.ticks)) is None or survivor.side != row.side
-        ]
+        wishes: list[Wish] = []
+        wrong = False
+        for row in plan.rows:
+            place = survivors.get(row.ticks)
+            if place is None:
+                wishes.append(self._wish(row))
+            elif reading.facts[place][1] != row.side:
+                wishes.append(self._wish(row)._replace(mismatched=place))
+                wrong = True
         strays = [survivors[ticks] for ticks in sorted(survivors.keys() - plan.side_at.keys())]
-        wrong = any(wish.mismatched for wish in wishes)
         found = Comparison(plan, reading, wishes, doubled, strays, bool(doubled or strays or wrong))
         # Which of doubled orders stays depends on its fills, which the reading does not hold.
         self._last = None if doubled else found
         return found
+
+    def _wish(self, row: Row) -> Wish:
+        wish = self._wishes.get(row)
+        if wish is None:
+            if len(self._wishes) >= MEMORY:
+                self._wishes.clear()
+            wish = Wish(row.ticks, row.side == "Buy", row.edge, self._intend(row))
+            self._wishes[row] = wish
+        return wish
 
 
 def _centre_index(sides: list[str]) -> int:

@@ -24,24 +24,23 @@ Ticks = int | Fraction
 # So many orders are remembered.
 MEMORY = 4096
 _facts_of = itemgetter("price", "side", "orderId")
-_side_of = itemgetter(1)
-
-
-class Resting(NamedTuple):
-    """Where an order rests, and its place in the list that was given."""
-
-    ticks: Ticks
-    side: str
-    place: int
+_price_of_bucket = itemgetter(0)
 
 
 class Reading(NamedTuple):
-    """One direction's orders: what they were read from, and as what."""
+    """One direction's orders: what they were read from, and as what.
+
+    An order is named by its place in the list that was given.
+    """
 
     facts: list[tuple[Any, ...]]
-    resting: list[Resting]
+    ticks: list[Ticks]
     # The one type of all prices; None when they are of several, or of one that is none.
     kind: type | None = None
+
+    def side(self, place: int) -> str:
+        """Return the side of an order."""
+        return self.facts[place][1]  # type: ignore[no-any-return]
 
     def is_of(self, facts: list[tuple[Any, ...]]) -> bool:
         """Whether these facts would be read the same."""
@@ -86,13 +85,15 @@ class OrderReader:
         if last.is_of(facts):
             return last
         ticks = self._look_up(facts)
+        # All that is known has a text for its price.
+        kind: type | None = str
         if None in ticks:
             ticks = [
                 self._read_order(each) if known is None else known
                 for each, known in zip(facts, ticks, strict=True)
             ]
-        resting = list(map(Resting, ticks, map(_side_of, facts), range(len(facts))))
-        reading = Reading(facts, resting, _kind_of(facts))
+            kind = _kind_of(facts)
+        reading = Reading(facts, ticks, kind)
         if reading.kind is not None:
             self._last[direction] = reading
         return reading
@@ -134,39 +135,29 @@ def _facts_or_raise(order: Order) -> tuple[Any, ...]:
 
 
 def one_per_price(
-    reading: Reading, orders: Sequence[Order], side_at: Mapping[int, str]
-) -> tuple[dict[Ticks, Resting], list[Resting]]:
+    reading: Reading, orders: Sequence[Order], side_at: Mapping[Any, str]
+) -> tuple[dict[Ticks, int], list[int]]:
     """Return one order for each price, and the others by price, then as they came.
 
     Kept is an order whose side is that of the level there, `side_at`; among these one that has
     been filled in part; among these the first.
     """
-    resting = reading.resting
-    survivors = {each.ticks: each for each in reversed(resting)}
-    if len(survivors) == len(resting):
+    count = len(reading.ticks)
+    survivors = dict(zip(reading.ticks, range(count), strict=True))
+    if len(survivors) == count:
         return survivors, []
-    buckets: dict[Ticks, list[Resting]] = {}
-    for each in resting:
-        buckets.setdefault(each.ticks, []).append(each)
-    doubled: list[Resting] = []
+    buckets: dict[Ticks, list[int]] = {}
+    for place, ticks in enumerate(reading.ticks):
+        buckets.setdefault(ticks, []).append(place)
+    doubled: list[int] = []
     for ticks, bucket in sorted(buckets.items(), key=_price_of_bucket):
-        survivors[ticks] = kept = _survivor(bucket, orders, side_at)
-        doubled += [each for each in bucket if each is not kept]
+        # A waiting level has a side that no order has: then all are equal.
+        wanted = side_at.get(ticks)
+        candidates = [place for place in bucket if reading.side(place) == wanted] or bucket
+        filled = (place for place in candidates if _has_fills(orders[place]))
+        survivors[ticks] = kept = next(filled, candidates[0])
+        doubled += [place for place in bucket if place != kept]
     return survivors, doubled
-
-
-def _price_of_bucket(item: tuple[Ticks, list[Resting]]) -> Ticks:
-    return item[0]
-
-
-def _survivor(
-    bucket: list[Resting], orders: Sequence[Order], side_at: Mapping[Any, str]
-) -> Resting:
-    # A waiting level has a side that no order has: then all are equal.
-    wanted = side_at.get(bucket[0].ticks)
-    candidates = [each for each in bucket if each.side == wanted] or bucket
-    filled = (each for each in candidates if _has_fills(orders[each.place]))
-    return next(filled, candidates[0])
 
 
 def _has_fills(order: Order) -> bool:

@@ -33,7 +33,7 @@ from functools import partial
 from typing import Any
 
 from gridcore._comparison import Comparer, Comparison, Plan, Planner, Reach, Row
-from gridcore._orders import MEMORY, Order, OrderReader, Orders, Readings
+from gridcore._orders import Order, OrderReader, Orders, Readings
 from gridcore.config import GridConfig
 from gridcore.errors import GridcoreError, InvalidEvent
 from gridcore.events import Event, ExecutionEvent, OrderUpdateEvent, TickerEvent
@@ -79,7 +79,6 @@ class GridEngine:
         self._anchor = to_price(anchor_price, "anchor_price") if anchor_price else None
         self._fill_pending = False
         self._armed = dict.fromkeys(DIRECTIONS, True)
-        self._intents: dict[tuple[str, Row], PlaceLimitIntent] = {}
         self._reader = OrderReader(self.grid.scale)
         self._planner = Planner(self.grid)
         self._comparers = {name: Comparer(partial(self._intent, name)) for name in DIRECTIONS}
@@ -196,7 +195,7 @@ class GridEngine:
 
     def _excess(self, readings: Readings) -> list[str]:
         most = len(self.grid.grid) + SPARE_ORDERS
-        return [name for name in DIRECTIONS if len(readings[name].resting) > most]
+        return [name for name in DIRECTIONS if len(readings[name].ticks) > most]
 
     def _is_news(self, excess: list[str]) -> bool:
         return any(self._armed[name] for name in excess)
@@ -211,13 +210,13 @@ class GridEngine:
         if not comparison.cancels:
             return [wish.intent for wish in wishes if wish.is_eligible(reach)]
         doubled, strays = (
-            [orders[each.place] for each in resting]
-            for resting in (comparison.doubled, comparison.strays)
+            [orders[place] for place in places]
+            for places in (comparison.doubled, comparison.strays)
         )
         intents: list[Intent] = list(self._cancel_all_limits(doubled, "duplicate"))
         for wish in wishes:
             if wish.mismatched is not None:
-                limit = orders[wish.mismatched.place]
+                limit = orders[wish.mismatched]
                 intents.append(self._cancel_limit(limit, "side_mismatch"))
             if wish.is_eligible(reach):
                 intents.append(wish.intent)
@@ -236,22 +235,16 @@ class GridEngine:
         return [self._cancel_limit(limit, reason) for limit in limits]
 
     def _intent(self, direction: str, row: Row) -> PlaceLimitIntent:
-        intent = self._intents.get((direction, row))
-        if intent is None:
-            intent = PlaceLimitIntent.create(
-                symbol=self.symbol,
-                side=row.side,
-                price=self.grid.scale.value(row.ticks),
-                qty=ZERO,
-                grid_level=row.level,
-                direction=direction,
-                reduce_only=(direction, row.side) in REDUCES,
-                strat_id=self.strat_id,
-            )
-            if len(self._intents) >= MEMORY:
-                self._intents.clear()
-            self._intents[direction, row] = intent
-        return intent
+        return PlaceLimitIntent.create(
+            symbol=self.symbol,
+            side=row.side,
+            price=self.grid.scale.value(row.ticks),
+            qty=ZERO,
+            grid_level=row.level,
+            direction=direction,
+            reduce_only=(direction, row.side) in REDUCES,
+            strat_id=self.strat_id,
+        )
 
     # --- Quiet ----------------------------------------------------------------------------
 

@@ -347,9 +347,9 @@ def test_prices_of_orders_may_be_numbers():
 def test_what_is_remembered_is_bounded():
     engine = started()
     engine._reader._known = dict.fromkeys(range(MEMORY), 0)
-    engine._intents = dict.fromkeys(range(MEMORY))
+    engine._comparers["long"]._wishes = dict.fromkeys(range(MEMORY))
     engine.on_event(ticker("100"), {"long": [order("99.07")]})
-    assert (len(engine._reader._known), len(engine._intents)) == (1, 4)
+    assert (len(engine._reader._known), len(engine._comparers["long"]._wishes)) == (1, 4)
 
 
 @pytest.mark.parametrize(
