@@ -26,11 +26,12 @@ same run.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
-from gridcore import EventType, GridEngine, TickerEvent
+from gridcore import EventType, GridEngine, PlaceLimitIntent, TickerEvent
+from gridcore.engine import Intent
 from gridcore.instrument import Scale
 from gridcore.matching import FillModel, MatchingBook
 from strategies.backtest.account import Account
@@ -42,6 +43,8 @@ from strategies.backtest.risk import Risk
 from strategies.backtest.terms import Contract, Fees, Settlement, time_of
 from strategies.backtest.trades import Trades, next_outside
 from strategies.config import StrategyConfig
+
+RestingOrders: TypeAlias = Mapping[str, Sequence[Mapping[str, str]]]
 
 
 class Band(NamedTuple):
@@ -139,11 +142,12 @@ class Driver:
         elif not happened and self._quiet.holds(ticks):
             return
         self._broker.on_price(self.ledger.state, ticks)
-        intents = self._engine.on_event(self._ticker(at, price), self._book.limit_orders())
+        resting = self._book.limit_orders()
+        intents = self._engine.on_event(self._ticker(at, price), resting)
         self._told = at
         self._broker.carry_out(intents, ticks)
         if not every_trade:
-            self._look_around()
+            self._look_around(resting, intents)
 
     def _fill(self, at: int, price: Decimal) -> bool:
         """Hand a trade to the book, and what it has filled to the engine; say if it has."""
@@ -162,10 +166,17 @@ class Driver:
         self.ledger.settle(at, settlement)
         self._band = self._quiet = NOTHING
 
-    def _look_around(self) -> None:
+    def _look_around(self, orders: RestingOrders, wishes: Sequence[Intent]) -> None:
         """Find the prices at which nothing can happen."""
         self._band = self._quiet = NOTHING
-        quiet = self._engine.quiet_band(self._book.limit_orders(), self._broker.refused)
+        asked = [wish.client_order_id for wish in wishes if isinstance(wish, PlaceLimitIntent)]
+        if len(asked) == len(wishes):
+            # It all rests now or is declined. So it is no news to the engine beside the orders
+            # of before, either; and these it has read already.
+            silent = {*self._broker.refused, *asked}
+        else:
+            orders, silent = self._book.limit_orders(), set(self._broker.refused)
+        quiet = self._engine.quiet_band(orders, silent)
         if quiet is None:
             return
         low, high = (self._scale.nearest(price) for price in quiet)
