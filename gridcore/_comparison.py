@@ -15,6 +15,7 @@ from functools import lru_cache
 from operator import itemgetter
 from typing import Any, NamedTuple
 
+from gridcore._levels import WAIT
 from gridcore._orders import MEMORY, Order, Reading, one_per_price
 from gridcore.grid import Grid, GridSideType
 from gridcore.intents import PlaceLimitIntent
@@ -107,7 +108,7 @@ class Planner:
         rows = [
             self._row(ticks[index], sides[index], facts[index][2])
             for index in _nearest_first(len(sides), _centre_index(sides))
-            if sides[index] != GridSideType.WAIT
+            if sides[index] != WAIT
         ]
         return Plan(facts, rows, dict(zip(ticks, sides, strict=True)), min(ticks), max(ticks))
 
@@ -175,7 +176,7 @@ class Comparer:
 
 
 def _centre_index(sides: list[str]) -> int:
-    waiting = [index for index, side in enumerate(sides) if side == GridSideType.WAIT]
+    waiting = [index for index, side in enumerate(sides) if side == WAIT]
     return (waiting[0] + waiting[-1]) // 2 if waiting else len(sides) // 2
 
 
