@@ -10,7 +10,7 @@ from uuid import UUID
 from django.db import models
 
 from accounts.tenancy import TenantQuerySet
-from marketdata.bulk_insert import insert_new
+from marketdata.bulk_insert import insert_new, insert_values
 
 if TYPE_CHECKING:
     from accounts.models import BybitAccount
@@ -28,6 +28,10 @@ class FactQuerySet(models.QuerySet[Any]):
     def bulk_insert(self, rows: Collection[Any]) -> int:
         """Insert what is not there yet; how many rows were really stored."""
         return insert_new(self.model, rows, using=self.db)
+
+    def bulk_insert_values(self, rows: Collection[tuple[Any, ...]]) -> int:
+        """The same for tuples of the values of all columns but an automatic key, in order."""
+        return insert_values(self.model, rows, using=self.db)
 
     def bulk_create(self, objs: Iterable[Any], *args: Any, **kwargs: Any) -> list[Any]:
         """Django's bulk_create, with the exact insert where conflicts are ignored."""

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 import orjson
-from django.db import models, transaction
+from django.db import transaction
 
 from accounts.models import BybitAccount
 from marketdata.bybit.records import (
@@ -56,9 +56,9 @@ class PrivateWriter(Writer[PrivateRecord]):
             self._users[key.account_id] = account.user_id
         return self._users[key.account_id], key.account_id
 
-    def _rows(self, key: StreamKey, batch: list[PrivateRecord]) -> list[models.Model]:
+    def _rows(self, key: StreamKey, batch: list[PrivateRecord]) -> list[tuple[Any, ...]]:
         user_id, account_id = self._owner(key)
-        return [self.model(None, user_id, account_id, *row) for row in batch]
+        return [(user_id, account_id, *row) for row in batch]
 
     def _reject(self, row: PrivateRecord, reason: str) -> Reject:
         raw = orjson.dumps(row.raw_json).decode()  # type: ignore[attr-defined]
@@ -68,11 +68,11 @@ class PrivateWriter(Writer[PrivateRecord]):
 class RunWriter(PrivateWriter[PrivateRecord]):
     """Keeps a table whose rows belong to a run."""
 
-    def _rows(self, key: StreamKey, batch: list[PrivateRecord]) -> list[models.Model]:
+    def _rows(self, key: StreamKey, batch: list[PrivateRecord]) -> list[tuple[Any, ...]]:
         user_id, account_id = self._owner(key)
         runs = runs_for(account_id, user_id, batch)  # type: ignore[arg-type]
         return [
-            self.model(None, user_id, account_id, *row[:COMMON_FIELDS], run, *row[COMMON_FIELDS:])
+            (user_id, account_id, *row[:COMMON_FIELDS], run, *row[COMMON_FIELDS:])
             for row, run in zip(batch, runs, strict=True)
         ]
 
@@ -160,7 +160,7 @@ class OrderWriter(RunWriter[OrderRecord]):
         winners = self._winners(batch, outcome)
         present = self._read_back(key, batch)
         fresh = [row for identity, row in winners.items() if identity not in present]
-        outcome.stored = self.table.bulk_insert(self._rows(key, fresh)) if fresh else 0
+        outcome.stored = self.table.bulk_insert_values(self._rows(key, fresh)) if fresh else 0
         if outcome.stored < len(fresh):
             return None
         for identity, stored in present.items():

@@ -8,6 +8,7 @@ key was there with the same figures is a duplicate, with others a conflict, whic
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import InvalidOperation
 from typing import Any, ClassVar, Generic, TypeVar
@@ -84,14 +85,14 @@ class Store(Generic[Record]):
         return first + self._store_or_split(key, batch[middle:])
 
     def _insert(self, key: StreamKey, batch: list[Record]) -> Outcome:
-        stored = self.table.bulk_insert(self._rows(key, batch))
+        stored = self.table.bulk_insert_values(self._rows(key, batch))
         if stored == len(batch):
             return Outcome(stored=stored)
         return self._settle(key, batch, stored)
 
-    def _rows(self, key: StreamKey, batch: list[Record]) -> list[models.Model]:
-        # The leading None is the primary key: positional construction is the fast one.
-        return [self.model(None, *row) for row in batch]
+    def _rows(self, key: StreamKey, batch: list[Record]) -> Sequence[tuple[Any, ...]]:
+        """The values of the table's columns; model instances would cost more than the rest."""
+        return batch
 
     def _settle(self, key: StreamKey, batch: list[Record], stored: int) -> Outcome:
         """Tell duplicates from conflicts by what the table now holds."""

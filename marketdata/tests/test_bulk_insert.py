@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import timedelta, timezone
+import warnings
+from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
+from uuid import UUID
 
 import pytest
 from django.core.exceptions import ValidationError
-from django.db import IntegrityError, models
+from django.db import IntegrityError, connection, models
 from django.db.models import Value
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from marketdata.models import CaptureGap, PublicTrade
+from marketdata.models.fields import Side
 from marketdata.tests.records import START, trade
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -22,10 +25,6 @@ FIGURES = [field.name for field in PublicTrade._meta.concrete_fields if field.na
 
 def rows(*numbers, **changes):
     return [PublicTrade(None, *trade(number, **changes)) for number in numbers]
-
-
-def table() -> list[tuple]:
-    return list(PublicTrade.objects.order_by("exchange_ts", "trade_id").values_list(*FIGURES))
 
 
 def test_only_rows_that_were_not_there_are_counted():
@@ -107,33 +106,93 @@ amounts = st.decimals(
     min_value=Decimal("0.000001"), max_value=Decimal(10**8), places=6, allow_nan=False
 )
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
+moments = st.integers(0, 10**12).map(lambda us: START + timedelta(microseconds=us))
+zones = st.sampled_from([UTC, timezone(timedelta(0)), timezone(timedelta(hours=-3, minutes=-30))])
+sound = {
+    "price": amounts,
+    "size": amounts,
+    "side": st.sampled_from(["Buy", "Sell"]),
+    "trade_id": texts,
+    "is_rpi": st.booleans(),
+    "sequence": st.none() | st.integers(-(2**63), 2**63 - 1),
+    "local_ts": st.builds(datetime.astimezone, moments, zones),
+}
+# What a column may be given that is not quite, or not at all, of its type.
+odd = {
+    "price": st.sampled_from(
+        [*map(Decimal, ("NaN", "sNaN", "-Infinity", "-0", "0E-20", "1E+5", "1E+18", "-1E+17")),
+         *map(Decimal, ("0.1234567890125", "123456789012345678.123456789012", "1E-13")),
+         "1.5", "x", 7, 1.25, True, (0, (1,), 0)]
+    ),
+    "side": st.sampled_from([Side.BUY, 5, "\0", "\ud800", "Sideways", b"Buy", ""]),
+    "trade_id": st.sampled_from(["x" * 65, "\t\n\\N\\.'\"", "\U0001f600", 12, UUID(int=1)]),
+    "is_rpi": st.sampled_from([1, 0, "t", "False", "no", 2]),
+    "sequence": st.sampled_from(["12", 2**63, -(2**64), 1.9, Decimal(3), True, "x"]),
+    "local_ts": st.sampled_from(
+        ["2026-01-01T00:00:00Z", "when?", START.date(), datetime(2026, 1, 1), datetime(1, 1, 1), 5]  # noqa: DTZ001
+    ),
+}  # fmt: skip
+
+
+def trades_of(fields):
+    return st.lists(st.builds(trade, st.integers(0, 20), **fields), min_size=1, max_size=8)
+
+
+one_odd_field = st.sampled_from(sorted(odd)).flatmap(
+    lambda name: trades_of({**sound, name: sound[name] | odd[name]})
+)
+
+
+def what_becomes_of(insert, records) -> tuple[list[tuple], type[BaseException] | None]:
+    """What the table's file or pages hold afterwards, unconverted, and what was raised."""
+    PublicTrade.objects.all().delete()
+    error = None
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            insert(records)
+    except Exception as raised:  # noqa: BLE001 - whatever it is, both must raise it
+        error = type(raised)
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {', '.join(FIGURES)} FROM public_trades ORDER BY 2, 4")
+        return [tuple(map(repr, row)) for row in cursor.fetchall()], error
+
+
+def with_django(records):
+    objects = [PublicTrade(None, *row) for row in records]
+    models.QuerySet(PublicTrade).bulk_create(objects, ignore_conflicts=True)
+
+
+def with_objects(records):
+    objects = [PublicTrade(None, *row) for row in records]
+    PublicTrade.objects.bulk_create(objects, ignore_conflicts=True)
+
+
+def with_values(records):
+    PublicTrade.objects.bulk_insert_values(records)
+
+
+@pytest.mark.parametrize("ours", [with_objects, with_values])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@example([trade(sequence=2**63)])
+@given(trades_of(sound) | one_odd_field)
+def test_it_stores_exactly_what_django_s_own_path_stores_and_raises_what_that_raises(ours, records):
+    assert what_becomes_of(ours, records) == what_becomes_of(with_django, records)
 
 
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(
-    st.lists(
-        st.builds(
-            trade,
-            st.integers(0, 20),
-            price=amounts,
-            size=amounts,
-            trade_id=texts,
-            is_rpi=st.booleans(),
-            sequence=st.none() | st.integers(-(2**63), 2**63 - 1),
-            local_ts=st.integers(0, 10**12).map(lambda us: START + timedelta(microseconds=us)),
-        ),
-        max_size=30,
-    )
-)
-def test_it_stores_exactly_what_django_s_own_path_stores(records):
-    PublicTrade.objects.all().delete()
-    models.QuerySet(PublicTrade).bulk_create(
-        [PublicTrade(None, *row) for row in records], ignore_conflicts=True
-    )
-    django = table()
-    PublicTrade.objects.all().delete()
-    stored = PublicTrade.objects.bulk_insert([PublicTrade(None, *row) for row in records])
-    assert table() == django
-    assert stored == len(django)
+@given(trades_of(sound))
+def test_the_count_is_what_the_table_grew_by(records):
+    before = PublicTrade.objects.count()
+    stored = PublicTrade.objects.bulk_insert_values(records)
+    assert PublicTrade.objects.count() == before + stored
+
+
+def test_values_of_too_few_or_too_many_columns_are_refused():
+    for row in (trade()[:-1], (*trade(), None)):
+        with pytest.raises(ValueError, match="argument"):
+            PublicTrade.objects.bulk_insert_values([row])
+    assert PublicTrade.objects.count() == 0
