@@ -1,8 +1,19 @@
-"""Public trades into the database: ours against Django's own `bulk_create`.
+"""Public trades into the database: ours against Django's `bulk_create`, and against COPY.
 
-`python -m benchmarks.ingest` runs on SQLite in a temporary file; prefixed with
-`python -m gridbot_site.testing` it runs on PostgreSQL. Both write the same rows in turn, into
-an empty table each time; then the same rows again, when every one is a duplicate.
+`python -m benchmarks.ingest` measures on SQLite, in a temporary file, and on PostgreSQL, from the
+wheel; `--database here` on whatever DATABASE_URL names. All ways take the same rows in turn, round
+by round, into an empty table each time, and then once more, when every row is a duplicate:
+
+- Django: `bulk_create(ignore_conflicts=True)` of a plain queryset;
+- ours: the same call on the facts' own queryset, with the same model instances, which are made
+  before the clock starts;
+- capture: records through a real `TradeWriter`, from `write` to the commit, the rows booked;
+- COPY, on PostgreSQL: the same tuples by psycopg's binary COPY straight into a copy of the table
+  with all of its indexes and constraints, which refuses duplicates as a whole and so is none of
+  the ways that one could take: it is the limit of one connection from Python.
+
+A ratio is that of one round, ours to the other's; the median is given, the least and the most. The
+last line of `--json` holds those at the largest batch. `benchmarks.growth` is about full tables.
 """
 
 from __future__ import annotations
@@ -10,10 +21,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -22,7 +36,14 @@ from uuid import UUID
 if TYPE_CHECKING:
     from marketdata.bybit.records import TradeRecord
 
-ROUNDS = 5
+TYPES = (
+    "varchar", "timestamptz", "timestamptz", "varchar", "varchar", "numeric", "numeric", "bool",
+    "bool", "int8",
+)  # fmt: skip
+COLUMNS = (
+    "symbol, exchange_ts, local_ts, trade_id, side, price, size, is_block_trade, is_rpi, sequence"
+)
+Way = Callable[[Sequence[Any]], object]
 
 
 def setup() -> None:
@@ -39,18 +60,21 @@ def setup() -> None:
     call_command("migrate", verbosity=0)
 
 
-def make_records(count: int) -> list[TradeRecord]:
-    """`count` trades of three symbols, as the normaliser would make them."""
+def make_records(count: int, start: datetime | None = None) -> list[TradeRecord]:
+    """`count` trades of three symbols, as the normaliser would make them, from `start` on.
+
+    The default is this second: capture looks twice at rows of days that are over.
+    """
     from marketdata.bybit.records import TradeRecord
 
-    start = datetime(2026, 1, 1, tzinfo=UTC)
+    start = start or datetime.now(UTC).replace(microsecond=0)
     symbols = ("BTCUSDT", "ETHUSDT", "SOLUSDT")
     return [
         TradeRecord(
             symbols[number % 3],
             start + timedelta(milliseconds=number // 3),
             start + timedelta(milliseconds=number // 3 + 40),
-            str(UUID(int=number * 7919)),
+            str(UUID(int=(number * 0x9E3779B97F4A7C15F39CC0605CEDC835) % 2**128)),
             "Buy" if number % 2 else "Sell",
             Decimal("60000.10") + Decimal(number % 1000) / 10,
             Decimal(number % 997 + 1) / 1000,
@@ -62,110 +86,208 @@ def make_records(count: int) -> list[TradeRecord]:
     ]
 
 
-def seconds(action: Callable[[], object]) -> float:
-    """How long `action` takes."""
-    began = time.perf_counter()
-    action()
-    return time.perf_counter() - began
-
-
-def stock(batch: list[TradeRecord]) -> None:
+def with_django(batch: Sequence[Any]) -> None:
     """Django's own path."""
     from django.db import models
 
     from marketdata.models import PublicTrade
 
-    models.QuerySet[Any](PublicTrade).bulk_create(
-        [PublicTrade(**row._asdict()) for row in batch], ignore_conflicts=True
-    )
+    models.QuerySet[Any](PublicTrade).bulk_create(batch, ignore_conflicts=True)
 
 
-def ours(batch: list[TradeRecord]) -> None:
-    """The path that capture takes."""
+def with_ours(batch: Sequence[Any]) -> None:
+    """The facts' queryset."""
     from marketdata.models import PublicTrade
 
-    PublicTrade.objects.bulk_insert([PublicTrade(None, *row) for row in batch])  # type: ignore[misc]
+    PublicTrade.objects.bulk_create(batch, ignore_conflicts=True)
 
 
-def run_round(
-    insert: Callable[[list[TradeRecord]], None], records: list[TradeRecord], size: int
-) -> tuple[float, float]:
-    """Rows a second into an empty table, and again when all are duplicates."""
-    from marketdata.models import PublicTrade
-
-    PublicTrade.objects.all().delete()
-    batches = [records[start : start + size] for start in range(0, len(records), size)]
-
-    def insert_all() -> None:
-        for batch in batches:
-            insert(batch)
-
-    rates = len(records) / seconds(insert_all), len(records) / seconds(insert_all)
-    stored = PublicTrade.objects.count()
-    if stored != len(records):
-        raise SystemExit(f"{stored} rows stored of {len(records)}: the benchmark is void")
-    return rates
-
-
-def writer_seconds(records: list[TradeRecord]) -> float:
-    """How long a TradeWriter takes to store `records`, from `write` to the commit."""
+def with_capture() -> Way:
+    """A writer's way, of records."""
     from marketdata.capture.public_writers import TradeWriter
     from marketdata.capture.quarantine import Quarantine
     from marketdata.capture.tally import Tally
-    from marketdata.models import PublicTrade
 
-    PublicTrade.objects.all().delete()
     tally = Tally()
     writer = TradeWriter(tally, Quarantine(tally))
 
-    def write() -> None:
-        writer.write(records)
+    def write(batch: Sequence[TradeRecord]) -> None:
+        writer.write(batch)
         writer.flush()
 
-    return seconds(write)
+    return write
+
+
+def with_copy() -> Way:
+    """Binary COPY into `trades_by_copy`."""
+    from django.db import connection
+
+    def copy_in(batch: Sequence[tuple[Any, ...]]) -> None:
+        with (
+            connection.cursor() as cursor,
+            cursor.copy(f"COPY trades_by_copy ({COLUMNS}) FROM STDIN (FORMAT BINARY)") as copy,
+        ):
+            copy.set_types(TYPES)
+            for row in batch:
+                copy.write_row(row)
+
+    return copy_in
+
+
+def empty(table: str) -> None:
+    """Take everything out of `table`."""
+    from django.db import connection
+
+    verb = "TRUNCATE" if connection.vendor == "postgresql" else "DELETE FROM"
+    with connection.cursor() as cursor:
+        cursor.execute(f"{verb} {table}")
+
+
+def rate(way: Way, rows: Sequence[Any], size: int) -> float:
+    """Rows a second."""
+    batches = [rows[start : start + size] for start in range(0, len(rows), size)]
+    began = time.perf_counter()
+    for batch in batches:
+        way(batch)
+    return len(rows) / (time.perf_counter() - began)
+
+
+def insert_and_repeat(way: Way, rows: Sequence[Any], size: int) -> tuple[float, float]:
+    """Rows a second into an empty table, and again when all are duplicates."""
+    from marketdata.models import PublicTrade
+
+    empty("public_trades")
+    rates = rate(way, rows, size), rate(way, rows, size)
+    stored = PublicTrade.objects.count()
+    if stored != len(rows):
+        raise SystemExit(f"{stored} rows stored of {len(rows)}: the benchmark is void")
+    return rates
+
+
+def measure(records: Sequence[TradeRecord], size: int, rounds: int) -> list[dict[str, float]]:
+    """The rates of each round."""
+    from django.db import connection
+
+    from marketdata.models import PublicTrade
+
+    objects = [PublicTrade(None, *record) for record in records]  # type: ignore[misc]
+    ways: dict[str, tuple[Way, Sequence[Any]]] = {
+        "ours": (with_ours, objects),
+        "django": (with_django, objects),
+        "capture": (with_capture(), records),
+    }
+    copies = connection.vendor == "postgresql"
+    if copies:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "CREATE TABLE IF NOT EXISTS trades_by_copy (LIKE public_trades INCLUDING ALL)"
+            )
+    measured = []
+    for number in range(rounds + 1):
+        rates: dict[str, float] = {}
+        for name, (way, rows) in ways.items():
+            rates[name], rates[f"{name}_again"] = insert_and_repeat(way, rows, size)
+        if copies:
+            empty("trades_by_copy")
+            rates["copy"] = rate(with_copy(), records, size)
+        # The first warms caches and opens connections.
+        measured += [rates] if number else []
+    return measured
+
+
+def ratios(measured: Sequence[dict[str, float]], ours: str, other: str) -> tuple[float, str]:
+    """Ours to the other's: the median, and the median with the least and the most as text."""
+    each = [rates[ours] / rates[other] for rates in measured]
+    median = statistics.median(each)
+    return median, f"{median:.2f} ({min(each):.2f} to {max(each):.2f})"
+
+
+def run_here(rows: int, sizes: Sequence[int], rounds: int) -> dict[str, Any]:
+    """Measure, print a table, and return the ratios at the largest batch."""
+    from django.db import connection
+
+    records = make_records(rows)
+    compared = {
+        "ratio_to_django": ("ours", "django"),
+        "duplicates_ratio_to_django": ("ours_again", "django_again"),
+        "capture_ratio_to_django": ("capture", "django"),
+    }
+    if connection.vendor == "postgresql":
+        compared["ratio_to_copy"] = ("capture", "copy")
+    print(
+        f"{connection.vendor}: {rows:,} trades, {rounds} rounds in turn; rows a second, then ratios"
+    )
+    summary: dict[str, Any] = {}
+    for size in sorted(sizes):
+        measured = measure(records, size, rounds)
+        medians = [
+            f"{name} {statistics.median(rates[name] for rates in measured):,.0f}"
+            for name in measured[0]
+            if not name.endswith("_again")
+        ]
+        print(f"  batch {size}: {', '.join(medians)}")
+        for name, (ours, other) in compared.items():
+            median, text = ratios(measured, ours, other)
+            print(f"    {name:27} {text}", flush=True)
+            summary[name] = round(median, 2)
+    # Kibibytes on Linux.
+    print(f"  peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
+    return {connection.vendor: summary}
+
+
+def run_elsewhere(database: str, arguments: Sequence[str]) -> dict[str, Any]:
+    """What a process of its own finds on `database`."""
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.ingest",
+        "--database",
+        "here",
+        "--json",
+        *arguments,
+    ]
+    environment = dict(os.environ)
+    if database == "postgresql":
+        command = [sys.executable, "-m", "gridbot_site.testing", *command]
+    else:
+        environment["DATABASE_URL"] = "sqlite:///ingest.sqlite3"
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        last = ""
+        assert process.stdout is not None
+        for line in process.stdout:
+            print(last, end="", flush=True)
+            last = line
+    if process.returncode:
+        raise SystemExit(process.returncode)
+    found: dict[str, Any] = json.loads(last)
+    return found
 
 
 def main() -> None:
     """Run and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rows", type=int, default=20_000)
     parser.add_argument("--batch", type=int, nargs="+", default=[100, 1000, 5000])
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument(
+        "--database", choices=["both", "sqlite", "postgresql", "here"], default="both"
+    )
     parser.add_argument("--json", action="store_true", help="end with one machine-readable line")
-    arguments = parser.parse_args()
-    setup()
-    from django.db import connection
-
-    records = make_records(arguments.rows)
-    result: dict[str, Any] = {"rows": arguments.rows, "batches": {}}
-    print(f"{connection.vendor}, {arguments.rows} trades, {ROUNDS} rounds in turn")
-    print(
-        "batch     ours rows/s  Django rows/s  ratio (min to max)    duplicates: ratio (min to max)"
-    )
-    for size in arguments.batch:
-        run_round(ours, records[:size], size)
-        pairs = [
-            (run_round(ours, records, size), run_round(stock, records, size)) for _ in range(ROUNDS)
-        ]
-        inserts = [mine[0] / django[0] for mine, django in pairs]
-        duplicates = [mine[1] / django[1] for mine, django in pairs]
-        print(
-            f"{size:5d} {statistics.median(mine[0] for mine, _ in pairs):15,.0f} "
-            f"{statistics.median(django[0] for _, django in pairs):14,.0f}  "
-            f"{statistics.median(inserts):5.2f} ({min(inserts):.2f} to {max(inserts):.2f})  "
-            f"{statistics.median(duplicates):16.2f} ({min(duplicates):.2f} to {max(duplicates):.2f})"
-        )
-        result["batches"][size] = {
-            "ratio_to_django": round(statistics.median(inserts), 2),
-            "duplicates_ratio_to_django": round(statistics.median(duplicates), 2),
-        }
-    taken = [writer_seconds(records[:1000]) for _ in range(ROUNDS)]
-    print(
-        f"1,000 trades through a TradeWriter: {statistics.median(taken):.3f} s "
-        f"({min(taken):.3f} to {max(taken):.3f})"
-    )
-    result["seconds_for_1000_trades"] = round(statistics.median(taken), 4)
-    if arguments.json:
-        print(json.dumps({connection.vendor: result}))
+    options = parser.parse_args()
+    if options.database == "here":
+        setup()
+        result = run_here(options.rows, options.batch, options.rounds)
+    else:
+        arguments = ["--rows", str(options.rows), "--rounds", str(options.rounds)]
+        arguments += ["--batch", *map(str, options.batch)]
+        names = ["sqlite", "postgresql"] if options.database == "both" else [options.database]
+        result = {}
+        for name in names:
+            result |= run_elsewhere(name, arguments)
+    if options.json:
+        print(json.dumps(result))
 
 
 if __name__ == "__main__":
