@@ -26,7 +26,7 @@ from django.utils import timezone
 
 from marketdata.capture.books import Books
 from marketdata.capture.config import CaptureConfig
-from marketdata.capture.gaps import Quiet
+from marketdata.capture.feeds import Quiet
 from marketdata.capture.links import Link
 from marketdata.capture.tally import StreamKey
 from marketdata.coverage.findings import Finding

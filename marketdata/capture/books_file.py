@@ -15,7 +15,8 @@ from typing import Any
 from uuid import UUID
 
 from marketdata.capture.disk import Disk
-from marketdata.capture.gaps import Feed, OpenGap
+from marketdata.capture.feeds import Feed
+from marketdata.capture.open_gaps import OpenGap
 from marketdata.capture.quarantine import Kept
 
 logger = logging.getLogger(__name__)

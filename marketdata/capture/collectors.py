@@ -12,7 +12,7 @@ from marketdata.bybit.normalizer import BybitNormalizer
 from marketdata.bybit.records import Parsed, Reject
 from marketdata.capture.accounts import AccountContext
 from marketdata.capture.books import Books
-from marketdata.capture.gaps import Feed
+from marketdata.capture.feeds import Feed
 from marketdata.capture.private_writers import (
     ExecutionWriter,
     OrderWriter,

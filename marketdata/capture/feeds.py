@@ -55,3 +55,11 @@ class Life:
     def reach(self, until: datetime, latest: datetime) -> None:
         """Everything before `until` has arrived, as far as that is not after the `latest` time."""
         self.frontier = max(self.frontier, min(until, latest))
+
+
+class Quiet(NamedTuple):
+    """For how many `seconds`, by what else its connection brings, a feed has had no row since its
+    last one, or since it was first listened to."""
+
+    since: datetime
+    seconds: float

@@ -17,39 +17,18 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import NamedTuple
-from uuid import UUID
 
 from django.db import transaction
-from django.utils import timezone
 
-from accounts.models import BybitAccount
-from marketdata.capture.feeds import BEAT_MARGIN, CLOCK_MARGIN, TICK, Life, whole
-from marketdata.capture.feeds import Feed as Feed
+from marketdata.capture.feeds import BEAT_MARGIN, CLOCK_MARGIN, TICK, Feed, Life, Quiet, whole
+from marketdata.capture.open_gaps import OpenGap, left_open
 from marketdata.capture.overlaps import Overlap
 from marketdata.coverage.spans import Span
-from marketdata.models import CaptureGap
 
 SKIPPED = "the stream did not bring what was before the latest that REST shows"
-
-
-@dataclass
-class OpenGap:
-    """A gap that has begun; `pk` is None until it is stored.
-
-    `is_guess` says that its beginning is by our own clock: no row is known from before.
-    """
-
-    feed: Feed
-    started_at: datetime
-    reason: str
-    outages: int = 1
-    ended_at: datetime | None = None
-    pk: int | None = None
-    changed: bool = True
-    is_guess: bool = False
 
 
 class _Trial(NamedTuple):
@@ -59,14 +38,6 @@ class _Trial(NamedTuple):
     connection: datetime
     since: datetime
     ends_at: datetime | None = None
-
-
-class Quiet(NamedTuple):
-    """For how many `seconds`, by what else its connection brings, a feed has had no row since its
-    last one, or since it was first listened to."""
-
-    since: datetime
-    seconds: float
 
 
 class GapBook:
@@ -87,23 +58,10 @@ class GapBook:
         self.opened = 0
 
     def resume(self, feeds: Iterable[Feed]) -> None:
-        """Take over the gaps of `feeds` that a capture which died has left without an end.
-
-        Of several of one feed the oldest covers them all, and the others go.
-        """
-        wanted, oldest, covered = set(feeds), dict[Feed, CaptureGap](), list[int]()
-        unfinished = CaptureGap.objects.filter(ended_at=None, state=CaptureGap.State.OPEN)
-        for row in unfinished.order_by("started_at", "pk"):
-            feed = Feed(row.stream, row.symbol, row.account_id)
-            if feed in wanted and oldest.setdefault(feed, row) is not row:
-                covered.append(row.pk)
-        CaptureGap.objects.filter(pk__in=covered).delete()
+        """Take over the gaps of `feeds` that a capture which died has left without an end."""
+        gaps = left_open(feeds)
         with self._lock:
-            for feed, row in oldest.items():
-                outages = int(row.evidence.get("outages", 1))
-                self._open[feed] = OpenGap(
-                    feed, row.started_at, row.reason, outages, pk=row.pk, changed=False
-                )
+            self._open.update((gap.feed, gap) for gap in gaps)
 
     def note_rows(self, feed: Feed, first_at: datetime, last_at: datetime) -> None:
         """Rows of `feed` arrived: they end its gap, and the next one would begin after them."""
@@ -314,7 +272,7 @@ class GapBook:
 
     def take_over(self, gaps: Iterable[OpenGap]) -> None:
         """Have `persist` write what an earlier capture could not, where it is not there."""
-        fresh = [gap for gap in gaps if gap.pk is not None or not _is_stored(gap)]
+        fresh = [gap for gap in gaps if gap.pk is not None or not gap.is_stored()]
         with self._lock:
             self._ended += fresh
 
@@ -327,14 +285,14 @@ class GapBook:
     def write(self) -> Callable[[], None]:
         """Write what changed; what is returned is to be called when that is committed."""
         with self._lock:
-            states = [(gap, _state(gap)) for gap in self.unwritten()]
-        written = [(gap, state, self._write(gap, *state)) for gap, state in states]
+            states = [(gap, gap.state) for gap in self.unwritten()]
+        written = [(gap, state, gap.write(state)) for gap, state in states]
 
         def confirm() -> None:
             with self._lock:
                 for gap, state, pk in written:
                     gap.pk = pk
-                    gap.changed = _state(gap) != state
+                    gap.changed = gap.state != state
                 self._ended = [gap for gap in self._ended if gap.changed]
 
         return confirm
@@ -385,48 +343,3 @@ class GapBook:
         gap.ended_at = at
         gap.changed = True
         self._ended.append(gap)
-
-    def _write(
-        self, gap: OpenGap, started_at: datetime, ended_at: datetime | None, outages: int
-    ) -> int | None:
-        """Write one gap; its primary key, None when its account is gone."""
-        evidence = {"outages": outages}
-        if gap.pk is not None:
-            row = CaptureGap.objects.filter(pk=gap.pk)
-            going_on = row.filter(ended_at=None, state=CaptureGap.State.OPEN)
-            written = going_on.update(
-                started_at=started_at,
-                ended_at=ended_at,
-                evidence=evidence,
-                updated_at=timezone.now(),
-            )
-            # A row that is gone went with its account: nobody asks for it any more. One that
-            # another capture has ended meanwhile is its word, and ours is another row.
-            if written or not row.exists():
-                return gap.pk
-        if gap.feed.account_id is not None and not _exists(gap.feed.account_id):
-            return None
-        return CaptureGap.objects.create(
-            stream=gap.feed.stream,
-            symbol=gap.feed.symbol,
-            account_id=gap.feed.account_id,
-            started_at=started_at,
-            ended_at=ended_at,
-            reason=gap.reason,
-            evidence=evidence,
-        ).pk
-
-
-def _state(gap: OpenGap) -> tuple[datetime, datetime | None, int]:
-    return gap.started_at, gap.ended_at, gap.outages
-
-
-def _is_stored(gap: OpenGap) -> bool:
-    """Whether it was written after all, its writer having died before it knew."""
-    stream, symbol, account_id = gap.feed
-    same = CaptureGap.objects.filter(stream=stream, symbol=symbol, account_id=account_id)
-    return same.filter(started_at=gap.started_at, reason=gap.reason).exists()
-
-
-def _exists(account_id: UUID) -> bool:
-    return BybitAccount.objects.unscoped().filter(pk=account_id).exists()

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from marketdata.capture.accounts import AccountContext
-from marketdata.capture.gaps import Feed
+from marketdata.capture.feeds import Feed
 from marketdata.capture.supervisor import Supervisor
 from marketdata.capture.writers import Writer
 from marketdata.models import Stream

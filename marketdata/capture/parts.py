@@ -24,7 +24,7 @@ from marketdata.capture.collectors import (
     PublicCollector,
 )
 from marketdata.capture.config import CaptureConfig
-from marketdata.capture.gaps import Feed
+from marketdata.capture.feeds import Feed
 from marketdata.capture.links import Link
 from marketdata.capture.private_writers import (
     ExecutionWriter,

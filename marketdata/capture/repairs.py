@@ -27,7 +27,7 @@ from marketdata.bybit.errors import AuthenticationFailed, BybitError, RateLimite
 from marketdata.capture.audits import Audits
 from marketdata.capture.books import Books
 from marketdata.capture.config import CaptureConfig
-from marketdata.capture.gaps import Feed
+from marketdata.capture.feeds import Feed
 from marketdata.capture.lease import LeaseLost
 from marketdata.capture.links import PRIVATE_STREAMS, PUBLIC_STREAMS, Key, Link
 from marketdata.capture.patience import be_impatient

@@ -16,7 +16,7 @@ from accounts.models import BybitAccount
 from marketdata.capture.books import Books
 from marketdata.capture.books_file import BooksFile
 from marketdata.capture.config import CaptureConfig
-from marketdata.capture.gaps import Feed
+from marketdata.capture.feeds import Feed
 from marketdata.capture.overflow import Overflow, OverflowRule
 from marketdata.capture.private_writers import (
     ExecutionWriter,

@@ -11,7 +11,8 @@ from typing import Protocol
 
 from marketdata.bybit.errors import BybitError
 from marketdata.bybit.ws_client import ConnectionState
-from marketdata.capture.gaps import Feed, GapBook
+from marketdata.capture.feeds import Feed
+from marketdata.capture.gaps import GapBook
 
 logger = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ import pytest
 from django.db import OperationalError
 
 from marketdata.capture.books_file import BooksFile
-from marketdata.capture.feeds import BEAT_MARGIN, CLOCK_MARGIN, PRIVATE_LATENESS, TICK
-from marketdata.capture.gaps import Feed, GapBook
+from marketdata.capture.feeds import BEAT_MARGIN, CLOCK_MARGIN, PRIVATE_LATENESS, TICK, Feed
+from marketdata.capture.gaps import GapBook
 from marketdata.models import CaptureGap, Stream
 from marketdata.tests.records import START
 

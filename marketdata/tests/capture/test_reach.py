@@ -15,7 +15,7 @@ from django.utils import timezone
 from marketdata.bybit.records import Parsed
 from marketdata.capture.accounts import OpenedSecrets, read_roster
 from marketdata.capture.books import Books
-from marketdata.capture.gaps import Feed
+from marketdata.capture.feeds import Feed
 from marketdata.capture.links import Link
 from marketdata.capture.repairs import Repairs
 from marketdata.coverage.accounts import known_until

@@ -18,7 +18,7 @@ from marketdata.bybit.environments import Environment
 from marketdata.capture.accounts import AccountContext
 from marketdata.capture.books import Books
 from marketdata.capture.config import CaptureConfig
-from marketdata.capture.gaps import Feed
+from marketdata.capture.feeds import Feed
 from marketdata.capture.private_writers import ExecutionWriter, OrderWriter
 from marketdata.capture.public_writers import TickerWriter, TradeWriter
 from marketdata.capture.service import CaptureService

@@ -12,7 +12,8 @@ import pytest
 from marketdata.bybit.errors import ExchangeUnavailable
 from marketdata.bybit.ws_client import ConnectionState
 from marketdata.capture import supervisor as module
-from marketdata.capture.gaps import Feed, GapBook
+from marketdata.capture.feeds import Feed
+from marketdata.capture.gaps import GapBook
 from marketdata.capture.supervisor import Supervisor
 from marketdata.tests.records import START
 
