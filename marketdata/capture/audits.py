@@ -99,8 +99,8 @@ class Audits:
         quiet = self._long_quiet(link)
         link.probed_after = quiet.since if quiet else None
         with self._books.gaps.overlapping(link.feed(Stream.TRADES)) as overlap:
-            finding = reconciler.audit_trades(link.symbol, Span(link.audited_until or now, now))
-            overlap.begins_at = finding.begins_at
+            asked = Span(link.audited_until or now, now)
+            finding = reconciler.audit_trades(link.symbol, asked, overlap.note_answer)
         link.audited_until = now
         if quiet:
             pause = min(max(quiet.seconds, self._config.topic_silence), self._config.audit_interval)

@@ -234,7 +234,7 @@ class GapBook:
 
     @contextmanager
     def overlapping(self, feed: Feed) -> Iterator[Overlap]:
-        """Ask REST for the last rows of a feed, and write into what is given where the answer
+        """Ask REST for the last rows of a feed, and tell what is given where the answer
         begins, if more was before: what neither that nor the stream brings is a gap then."""
         with self._lock:
             overlap = Overlap(self._last_row_at.get(feed))

@@ -32,6 +32,10 @@ class Overlap:
         if self.next_at is None:
             self.next_at = first_at
 
+    def note_answer(self, begins_at: datetime | None) -> None:
+        """REST has answered, from `begins_at` on: None when that is all there is."""
+        self.begins_at = begins_at
+
     def is_decided(self, life: Life) -> bool:
         """Whether the stream will bring no row any more that would change the verdict."""
         return self.begins_at is not None and (

@@ -7,7 +7,7 @@ Source: https://bybit-exchange.github.io/docs/v5/market/recent-trade.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from datetime import datetime
 from typing import Any
@@ -37,6 +37,10 @@ from marketdata.models import CaptureGap, PublicTrade, Stream
 MOST_RECENT_TRADES = 1000
 
 
+def _ignore(begins_at: datetime | None) -> None:
+    """Nobody wants to know."""
+
+
 class TradeReconciler(ReconcilerBase):
     """Fills gaps of public trades."""
 
@@ -64,8 +68,14 @@ class TradeReconciler(ReconcilerBase):
             raise ValueError("There is no gap with an end to ask for.")
         return self._fill(symbol, asked, gaps, None, now)
 
-    def audit_trades(self, symbol: str, asked: Span) -> Finding:
-        """Look whether the stream brought what REST shows; `asked` is since the last audit."""
+    def audit_trades(
+        self, symbol: str, asked: Span, on_answer: Callable[[datetime | None], None] = _ignore
+    ) -> Finding:
+        """Look whether the stream brought what REST shows; `asked` is since the last audit.
+
+        `on_answer` is told where the answer begins, if more was before: before anything is stored,
+        which may fail.
+        """
         finding = Finding(Stream.TRADES, symbol, asked)
         try:
             parsed, heard = self._recent(symbol)
@@ -73,6 +83,7 @@ class TradeReconciler(ReconcilerBase):
             finding.fail(error)
             return finding
         reach = _Reach(symbol, parsed, self._stored_times(parsed.records))
+        on_answer(reach.begins_at)
         self._keep(finding, parsed, reach, heard)
         return self._finished(finding)
 

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import cast
 
 import pytest
+from django.db import OperationalError
 
 from marketdata.bybit.environments import Endpoints, Environment
 from marketdata.bybit.records import Parsed
@@ -253,6 +254,23 @@ class TestAnAnswerThatBeginsBeyondTheFrontier:
         live.audit(made_until(100))
         live.beat(99)
         assert bounds(intervals_of(FEED)) == [(1, 19), (76, 98)]
+
+    def test_an_answer_counts_though_the_database_goes_while_it_is_stored(self, live, monkeypatch):
+        made = made_until(100)
+        live.hear(made[:5])
+        reconciler = live.reconciler(made)
+        store = reconciler._store
+
+        def then_the_database_goes(*of):
+            store(*of)
+            raise OperationalError("gone")
+
+        monkeypatch.setattr(reconciler, "_store", then_the_database_goes)
+        with pytest.raises(OperationalError):
+            live.audits.ask(live.link, reconciler)
+        later = [trade(150), trade(160)]
+        live.hear(later)
+        assert silently_lost([*made, *later]) == []
 
     def test_a_burst_that_is_still_on_its_way_is_not_lost(self, live):
         made = made_until(100)
