@@ -11,6 +11,7 @@ from django.db import OperationalError
 from marketdata.capture.books_file import BooksFile
 from marketdata.capture.feeds import BEAT_MARGIN, CLOCK_MARGIN, PRIVATE_LATENESS, TICK, Feed
 from marketdata.capture.gaps import GapBook
+from marketdata.capture.open_gaps import OpenGap
 from marketdata.models import CaptureGap, Stream
 from marketdata.tests.records import START
 
@@ -150,7 +151,7 @@ def test_a_database_error_forgets_nothing(monkeypatch):
     book = GapBook()
     book.open([FEED], "lost", seconds(5))
     with monkeypatch.context() as patch:
-        patch.setattr(GapBook, "_write", lambda *_: (_ for _ in ()).throw(OperationalError("away")))
+        patch.setattr(OpenGap, "write", lambda *_: (_ for _ in ()).throw(OperationalError("away")))
         with pytest.raises(OperationalError):
             book.persist()
     book.note_rows(FEED, seconds(9), seconds(9))
