@@ -92,7 +92,7 @@ def load_trades(
     """Return the trades of the files, or with none the captured ones.
 
     `told` hears how many were read so far. Raises CannotLoad for a file that `export_trades` did
-    not write, files that overlap, and a price that is no whole number of ticks.
+    not write, files that overlap, and a price that is no whole number of ticks or none at all.
     """
     try:
         if files:
@@ -100,9 +100,11 @@ def load_trades(
         else:
             pieces = iter_trades(symbol, since, until, tick_size=tick_size)
         read = joined(symbol, tick_size, _counted(pieces, told))
+        return Trades(read.exchange_ts, read.price, read.is_block_trade.astype(np.uint8) * BLOCK)
     except (RefusedFile, InexactTrade) as error:
         raise CannotLoad(str(error)) from None
-    return Trades(read.exchange_ts, read.price, read.is_block_trade.astype(np.uint8) * BLOCK)
+    except ValueError as error:
+        raise CannotLoad(f"The trades of {symbol} make no market: {error}.") from None
 
 
 def _counted(pieces: Iterable[Columns], told: Told) -> Iterator[Columns]:

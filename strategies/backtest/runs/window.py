@@ -11,7 +11,7 @@ from marketdata.capture.feeds import Feed
 from marketdata.coverage.report import NOTHING_KNOWN, UNVOUCHED, FeedReport, report_on
 from marketdata.coverage.spans import TICK, Span, clipped, minus, union
 from marketdata.models import Stream
-from marketdata.trades.files import describe
+from marketdata.trades.files import in_order
 
 STREAMS = (Stream.TRADES, Stream.TICKERS)
 
@@ -37,7 +37,7 @@ def coverage_in_files(
 ) -> dict[str, Any]:
     """Return the same by what files of trades say of themselves. Raises RefusedFile."""
     window = Span(since, until - TICK)
-    told = [each for each in map(describe, paths) if each.symbol == symbol]
+    told = [each for each, _ in in_order(paths, symbol)]
     held = [Span(each.since, each.until - TICK) for each in told]
     holes = [
         _hole(span, UNVOUCHED, "no file holds it")
