@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import NoReturn
 
 from marketdata.exits import ExitCode
 
@@ -37,6 +38,20 @@ def stop_on_signals(
     finally:
         for number, handler in zip(handled, before, strict=True):
             signal.signal(number, handler)
+
+
+@contextmanager
+def interrupted_by_sigterm() -> Iterator[None]:
+    """Have SIGTERM raise KeyboardInterrupt, as SIGINT does, so that what is half done is undone."""
+
+    def interrupt(number: int, frame: FrameType | None) -> NoReturn:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def end_process(save: Callable[[], None], code: ExitCode) -> None:

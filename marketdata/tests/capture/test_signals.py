@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from marketdata.capture.signals import stop_on_signals
+from marketdata.capture.signals import interrupted_by_sigterm, stop_on_signals
 
 TWICE = """
 import os, signal
@@ -37,3 +37,10 @@ def test_the_first_signal_sets_the_event_and_the_handlers_go_with_it(number):
 def test_the_second_signal_ends_the_process_with_130():
     done = subprocess.run([sys.executable, "-c", TWICE], timeout=30, check=False)
     assert done.returncode == 130
+
+
+def test_sigterm_interrupts_as_sigint_does_and_the_handler_goes_with_it():
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt), interrupted_by_sigterm():
+        signal.raise_signal(signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) == before

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -16,25 +17,28 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from marketdata.capture.signals import interrupted_by_sigterm
 from marketdata.capture.startup import check_database
 from marketdata.exits import ConfigurationError, ExitCode
 from marketdata.trades.files import RefusedFile
 from strategies.backtest.margins import MarginTerms
 from strategies.backtest.runs.display import as_json, print_results
-from strategies.backtest.runs.jobs import Job, jobs_of
-from strategies.backtest.runs.loading import CannotLoad
-from strategies.backtest.runs.records import save
-from strategies.backtest.runs.session import Market, Terms, Traded, load_market, trade_all
+from strategies.backtest.runs.jobs import jobs_of
+from strategies.backtest.runs.keeping import Kept, keep
+from strategies.backtest.runs.loading import CannotLoad, contract_of
+from strategies.backtest.runs.session import Market, Terms, Untraded, load_market, trade_all
 from strategies.backtest.runs.window import coverage_in_files, coverage_of
-from strategies.backtest.terms import Fees, time_of
-from strategies.report.page import render
+from strategies.backtest.terms import Contract, Fees
 from strategies.report.words import holes_in_words
 
 HUNDRED = Decimal(100)
 
 
 def run(options: dict[str, Any], out: Any) -> None:
-    """Trade what is asked for and say what it came to; a CommandError carries the exit code."""
+    """Trade what is asked for and say what it came to; a CommandError carries the exit code.
+
+    A job that cannot be traded, or a page that cannot be written, is told after the others.
+    """
     check_database()
     terms = _terms(options)
     jobs = jobs_of(
@@ -44,41 +48,61 @@ def run(options: dict[str, Any], out: Any) -> None:
         account=options["account"],
     )
     reports = _report_paths(options["report"], len(jobs))
-    symbol, since, until = jobs[0].symbol, options["since"], options["until"]
     files = _files(options["source"])
-    coverage = _coverage(symbol, since, until, files)
-    if not (coverage["complete"] or options["allow_gaps"]):
-        raise CommandError(
-            "\n".join(
-                [
-                    f"{symbol} was not captured whole from {since} to {until}; --allow-gaps trades "
-                    "on what there is.",
-                    *holes_in_words(coverage),
-                ]
-            ),
-            returncode=ExitCode.DATA_INCOMPLETE,
-        )
-    with _progress(quiet=options["json"]) as tell, _no_news_of("gridcore"):
-        done = _traded(jobs, terms, coverage, files, options, tell)
-        runs = []
-        for each in done:
-            wanted = each.job.account is not None and not options["no_save"]
-            if wanted:
-                tell(f"storing {each.job.name}")
-            runs.append(
-                save(each.records, each.job, started_at=each.started_at, ended_at=each.ended_at)
-                if wanted
-                else None
+    contract = _contract(jobs[0].symbol)
+    coverage = _coverage(jobs[0].symbol, options, files)
+    kept: list[Kept] = []
+    untraded: list[Untraded] = []
+    try:
+        with (
+            interrupted_by_sigterm(),
+            _progress(quiet=options["json"]) as tell,
+            _quiet_engine(),
+            ExitStack() as ended,
+        ):
+            market = _market(contract, options, files, tell)
+            trading = ended.enter_context(
+                closing(trade_all(jobs, market, terms, coverage, processes=options["jobs"]))
             )
-        for each, path in zip(done, reports, strict=True):
-            if path is not None:
-                tell(f"writing {path}")
-                path.write_text(_page(each), encoding="utf-8")
-    written = ["" if path is None else str(path) for path in reports]
-    if options["json"]:
-        out.write(as_json(done, runs, written))
-    else:
-        print_results(out, done, runs, written)
+            for number, (job, report) in enumerate(zip(jobs, reports, strict=True), start=1):
+                tell(
+                    f"trading {job.name} on {len(market.trades):,} trades ({number} of {len(jobs)})"
+                )
+                each = next(trading)
+                if isinstance(each, Untraded):
+                    untraded.append(each)
+                    continue
+                tell(f"keeping {job.name}")
+                kept.append(keep(each, store=not options["no_save"], report=report))
+    except KeyboardInterrupt:
+        raise CommandError(_interrupted(kept, len(jobs)), returncode=ExitCode.INTERRUPTED) from None
+    except BrokenProcessPool:
+        raise CommandError(
+            "A process that traded was killed, perhaps for want of memory: try fewer --jobs."
+        ) from None
+    _say(kept, out, as_line=options["json"])
+    _complain(kept, untraded)
+
+
+def _interrupted(kept: Sequence[Kept], wanted: int) -> str:
+    runs = [f"{each.traded.job.name} as run {each.run.pk}" for each in kept if each.run is not None]
+    stored = f"; stored: {', '.join(runs)}" if runs else ", and nothing is stored"
+    return f"Interrupted: {len(kept)} of {wanted} backtests were done{stored}."
+
+
+def _say(kept: Sequence[Kept], out: Any, *, as_line: bool) -> None:
+    if kept and as_line:
+        out.write(as_json(kept))
+    elif kept:
+        print_results(out, kept)
+
+
+def _complain(kept: Sequence[Kept], untraded: Sequence[Untraded]) -> None:
+    words = [f"{each.job.name} cannot be traded: {each.reason}." for each in untraded]
+    code = ExitCode.CONFIGURATION if words else ExitCode.ERROR
+    words += [each.unwritten for each in kept if each.unwritten]
+    if words:
+        raise CommandError("\n".join(words), returncode=code)
 
 
 def _terms(options: dict[str, Any]) -> Terms:
@@ -97,17 +121,22 @@ def _terms(options: dict[str, Any]) -> Terms:
     )
 
 
-def _traded(
-    jobs: Sequence[Job],
-    terms: Terms,
-    coverage: dict[str, Any],
-    files: Sequence[Path],
-    options: dict[str, Any],
-    tell: Callable[[str], None],
-) -> list[Traded]:
+def _contract(symbol: str) -> Contract:
     try:
-        market = load_market(
-            jobs[0].symbol,
+        return contract_of(symbol)
+    except CannotLoad as error:
+        raise ConfigurationError(str(error)) from None
+
+
+def _market(
+    contract: Contract,
+    options: dict[str, Any],
+    files: Sequence[Path],
+    tell: Callable[[str], None],
+) -> Market:
+    try:
+        return load_market(
+            contract,
             options["since"],
             options["until"],
             files,
@@ -115,35 +144,31 @@ def _traded(
         )
     except CannotLoad as error:
         raise ConfigurationError(str(error)) from None
-    return list(_each(jobs, market, terms, coverage, options["jobs"], tell))
 
 
-def _each(
-    jobs: Sequence[Job],
-    market: Market,
-    terms: Terms,
-    coverage: dict[str, Any],
-    processes: int,
-    tell: Callable[[str], None],
-) -> Iterator[Traded]:
-    trading = trade_all(jobs, market, terms, coverage, processes=processes)
-    for number, job in enumerate(jobs, start=1):
-        tell(f"trading {job.name} on {len(market.trades):,} trades ({number} of {len(jobs)})")
-        try:
-            yield next(trading)
-        except ValueError as error:
-            raise ConfigurationError(f"{job.name} cannot be traded: {error}.") from None
-
-
-def _coverage(
-    symbol: str, since: datetime, until: datetime, files: Sequence[Path]
-) -> dict[str, Any]:
-    if not files:
-        return coverage_of(symbol, since, until, datetime.now(UTC))
+def _coverage(symbol: str, options: dict[str, Any], files: Sequence[Path]) -> dict[str, Any]:
+    """What is known of the window; an incomplete one is refused unless it is allowed."""
+    since, until = options["since"], options["until"]
     try:
-        return coverage_in_files(files, symbol, since, until)
+        coverage = (
+            coverage_in_files(files, symbol, since, until)
+            if files
+            else coverage_of(symbol, since, until, datetime.now(UTC))
+        )
     except RefusedFile as error:
         raise ConfigurationError(str(error)) from None
+    if coverage["complete"] or options["allow_gaps"]:
+        return coverage
+    raise CommandError(
+        "\n".join(
+            [
+                f"{symbol} was not captured whole from {since} to {until}; --allow-gaps trades on "
+                "what there is.",
+                *holes_in_words(coverage),
+            ]
+        ),
+        returncode=ExitCode.DATA_INCOMPLETE,
+    )
 
 
 def _files(sources: Sequence[str]) -> list[Path]:
@@ -161,15 +186,13 @@ def _report_paths(path: Path | None, count: int) -> Sequence[Path | None]:
         return [None] * count
     if not path.parent.is_dir():
         raise ConfigurationError(f"There is no folder {path.parent} for the report.")
-    if count == 1:
-        return [path]
-    return [path.with_stem(f"{path.stem}-{number}") for number in range(1, count + 1)]
-
-
-def _page(each: Traded) -> str:
-    result = each.records.result
-    points = ((time_of(at), equity, low, high) for at, equity, low, high in result.curve)
-    return render(each.job.name, each.records.summary, result.fills, result.funding, points)
+    paths = [path]
+    if count > 1:
+        paths = [path.with_stem(f"{path.stem}-{number}") for number in range(1, count + 1)]
+    for each in paths:
+        if each.exists() and not each.is_file():
+            raise ConfigurationError(f"{each} is no file, which a report could replace.")
+    return paths
 
 
 @contextmanager
@@ -185,9 +208,9 @@ def _progress(*, quiet: bool) -> Iterator[Callable[[str], None]]:
 
 
 @contextmanager
-def _no_news_of(name: str) -> Iterator[None]:
+def _quiet_engine() -> Iterator[None]:
     """Leave out what a strategy says of every step: a month of it is told in seconds."""
-    speaker = logging.getLogger(name)
+    speaker = logging.getLogger("gridcore")
     level = speaker.level
     speaker.setLevel(logging.WARNING)
     try:

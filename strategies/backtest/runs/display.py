@@ -10,22 +10,21 @@ from django.core.serializers.json import DjangoJSONEncoder
 from rich.console import Console
 from rich.table import Table
 
-from strategies.backtest.runs.session import Traded
-from strategies.models import BacktestSummary, Run
+from strategies.backtest.runs.keeping import Kept
+from strategies.models import BacktestSummary
 from strategies.report.words import figures_in_words, holes_in_words, refusals_in_words
 
 # What a program reads elsewhere: the pictures' data.
 NOT_IN_JSON = {"id", "user", "account", "run", "price_bars", "grid"}
 
 
-def print_results(
-    out: TextIO, done: Sequence[Traded], runs: Sequence[Run | None], reports: Sequence[str]
-) -> None:
+def print_results(out: TextIO, results: Sequence[Kept]) -> None:
     """Each result with its figures, what is to know of it, and where it is kept."""
     console = Console(file=out)
     if not console.is_terminal:
         console.width = 100
-    for each, run, report in zip(done, runs, reports, strict=True):
+    for kept in results:
+        each, run, report = kept.traded, kept.run, kept.report
         summary = each.records.summary
         table = Table(
             title=f"{each.job.name} on {summary.symbol}", show_header=False, title_justify="left"
@@ -64,21 +63,13 @@ def remarks(summary: BacktestSummary) -> list[str]:
     return lines + holes_in_words(summary.coverage)
 
 
-def as_json(done: Sequence[Traded], runs: Sequence[Run | None], reports: Sequence[str]) -> str:
+def as_json(results: Sequence[Kept]) -> str:
     """All results in one line; money as decimal texts, times ISO 8601 in UTC, durations too."""
-    return json.dumps(
-        {
-            "backtests": [
-                _backtest(each, run, report)
-                for each, run, report in zip(done, runs, reports, strict=True)
-            ]
-        },
-        cls=DjangoJSONEncoder,
-    )
+    return json.dumps({"backtests": [_backtest(each) for each in results]}, cls=DjangoJSONEncoder)
 
 
-def _backtest(each: Traded, run: Run | None, report: str) -> Mapping[str, Any]:
-    summary = each.records.summary
+def _backtest(kept: Kept) -> Mapping[str, Any]:
+    each, summary = kept.traded, kept.traded.records.summary
     columns = {
         field.name: getattr(summary, field.name)
         for field in summary._meta.concrete_fields
@@ -86,8 +77,8 @@ def _backtest(each: Traded, run: Run | None, report: str) -> Mapping[str, Any]:
     }
     return {
         "name": each.job.name,
-        "run": None if run is None else str(run.pk),
-        "report": report or None,
+        "run": None if kept.run is None else str(kept.run.pk),
+        "report": None if kept.report is None else str(kept.report),
         "seconds": (each.ended_at - each.started_at).total_seconds(),
         **columns,
         "handed_over": each.records.result.handed_over,

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import multiprocessing
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import connections
 
@@ -18,12 +17,12 @@ from gridcore.pnl import MM_TIERS, MM_TIERS_DEFAULT
 from strategies.backtest.results import BacktestResult
 from strategies.backtest.runs.jobs import Job
 from strategies.backtest.runs.loading import (
-    contract_of,
     fingerprint,
     load_trades,
     recorded_fundings,
 )
 from strategies.backtest.runs.records import Records, records_of
+from strategies.backtest.runs.workers import workers
 from strategies.backtest.simulation import run_backtest
 from strategies.backtest.terms import Contract, Fees, Settlement
 from strategies.backtest.trades import Trades
@@ -55,7 +54,7 @@ class Market:
 
 
 def load_market(
-    symbol: str,
+    contract: Contract,
     since: datetime,
     until: datetime,
     files: Sequence[Path] = (),
@@ -63,8 +62,7 @@ def load_market(
     told: Callable[[int], None] = lambda count: None,
 ) -> Market:
     """Load the market of a window. Raises CannotLoad."""
-    contract = contract_of(symbol)
-    tick = contract.info.tick_size
+    symbol, tick = contract.info.symbol, contract.info.tick_size
     trades = load_trades(symbol, since, until, tick, files, told=told)
     funding = recorded_fundings(symbol, since, until)
     return Market(
@@ -113,6 +111,14 @@ class Traded:
     ended_at: datetime
 
 
+@dataclass(frozen=True)
+class Untraded:
+    """A job whose grid cannot be built at the market's price, and why."""
+
+    job: Job
+    reason: str
+
+
 def trade_all(
     jobs: Sequence[Job],
     market: Market,
@@ -120,26 +126,31 @@ def trade_all(
     coverage: dict[str, Any],
     *,
     processes: int = 1,
-) -> Iterator[Traded]:
+) -> Generator[Traded | Untraded, None, None]:
     """Trade each job on the market and give its result, in the order of the jobs.
 
     Several processes share the trades by being forked from this one, and use no database.
-    Raises ValueError for a grid that cannot be built at the market's price.
+    Raises BrokenProcessPool when one of them was killed.
     """
     run = _Trading(market, terms)
     if processes > 1 and len(jobs) > 1:
         # A connection that two processes use would mix their answers.
         connections.close_all()
-        with ProcessPoolExecutor(
-            min(processes, len(jobs)),
-            mp_context=multiprocessing.get_context("fork"),
-            initializer=_remember,
-            initargs=(run,),
-        ) as pool:
-            results = pool.map(_trade_remembered, jobs)
-            yield from (_traded(job, each, run, coverage) for job, each in zip(jobs, results, strict=True))  # fmt: skip
+        with workers(min(processes, len(jobs)), partial(_remembered.append, run)) as pool:
+            done = [pool.submit(_trade_remembered, job) for job in jobs]
+            for job, each in zip(jobs, done, strict=True):
+                yield _outcome(job, each.result(), run, coverage)
     else:
-        yield from (_traded(job, run.trade(job), run, coverage) for job in jobs)
+        for job in jobs:
+            yield _outcome(job, run.trade(job), run, coverage)
+
+
+class Done(NamedTuple):
+    """When a job was traded, and its result, or why there is none."""
+
+    started_at: datetime
+    result: BacktestResult | str
+    ended_at: datetime
 
 
 @dataclass(frozen=True)
@@ -147,44 +158,33 @@ class _Trading:
     market: Market
     terms: Terms
 
-    def trade(self, job: Job) -> tuple[datetime, BacktestResult, datetime]:
+    def trade(self, job: Job) -> Done:
         started_at = datetime.now(UTC)
-        result = run_backtest(
-            self.market.trades,
-            self.market.contract,
-            job.config,
-            starting_balance=self.terms.balance,
-            fees=self.terms.fees,
-            funding=self.market.funding,
-            leverage=self.terms.leverage,
-            fill_model=FILL_MODELS[self.terms.fill_model],
-            every_trade=self.terms.every_trade,
-        )
-        return started_at, result, datetime.now(UTC)
+        result: BacktestResult | str
+        try:
+            result = run_backtest(
+                self.market.trades,
+                self.market.contract,
+                job.config,
+                starting_balance=self.terms.balance,
+                fees=self.terms.fees,
+                funding=self.market.funding,
+                leverage=self.terms.leverage,
+                fill_model=FILL_MODELS[self.terms.fill_model],
+                every_trade=self.terms.every_trade,
+            )
+        except ValueError as error:
+            result = str(error)
+        return Done(started_at, result, datetime.now(UTC))
 
 
-_remembered: list[_Trading] = []
-
-
-def _remember(run: _Trading) -> None:
-    _remembered.append(run)
-
-
-def _trade_remembered(job: Job) -> tuple[datetime, BacktestResult, datetime]:
-    return _remembered[-1].trade(job)
-
-
-def _traded(
-    job: Job,
-    done: tuple[datetime, BacktestResult, datetime],
-    run: _Trading,
-    coverage: dict[str, Any],
-) -> Traded:
-    started_at, result, ended_at = done
+def _outcome(job: Job, done: Done, run: _Trading, coverage: dict[str, Any]) -> Traded | Untraded:
+    if isinstance(done.result, str):
+        return Untraded(job, done.result)
     market = run.market
     records = records_of(
         job,
-        result,
+        done.result,
         market.trades,
         market.contract,
         window=(market.since, market.until),
@@ -192,4 +192,11 @@ def _traded(
         assumptions=assumptions_of(job, market, run.terms),
         coverage=coverage,
     )
-    return Traded(job, records, started_at, ended_at)
+    return Traded(job, records, done.started_at, done.ended_at)
+
+
+_remembered: list[_Trading] = []
+
+
+def _trade_remembered(job: Job) -> Done:
+    return _remembered[-1].trade(job)

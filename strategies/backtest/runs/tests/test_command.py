@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import multiprocessing
+import os
+import signal
 from dataclasses import fields
 from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
 
+from gridcore.matching import FILL_MODELS, strict_cross
 from marketdata.exits import ExitCode
-from marketdata.models import Stream, TickerSnapshot
-from marketdata.tests.factories import CaptureGapFactory
+from marketdata.models import PublicTrade, Stream, TickerSnapshot
+from marketdata.tests.factories import CaptureGapFactory, InstrumentFactory
 from strategies.backtest import run_backtest
 from strategies.backtest.runs.loading import contract_of, load_trades, recorded_fundings
 from strategies.backtest.runs.tests.conftest import (
@@ -235,6 +241,118 @@ def test_exported_files_give_the_run_of_the_database(
     assert found["assumptions"]["source"] == [path.name for path in paths]
 
 
+def test_a_file_of_another_symbol_is_refused_before_its_holes(
+    market, config_file, tmp_path, backtest, capsys
+):
+    call_command("export_trades", "--symbol", "BTCUSDT", *WINDOW, "--out", str(tmp_path), "--json")
+    [path] = tmp_path.glob("*.parquet")
+    InstrumentFactory.create(symbol="ETHUSDT")
+    code, words = refused(
+        backtest, "--config", config_file, "--symbol", "ETHUSDT", "--source", path
+    )
+    assert (code, words) == (ExitCode.CONFIGURATION, f"{path} holds BTCUSDT, not ETHUSDT.")
+
+
+def test_a_price_of_zero_is_no_market(market, strategy, backtest):
+    PublicTrade.objects.filter(pk=PublicTrade.objects.first().pk).update(price=0)
+    assert refused(backtest, "--strategy", NAME) == (
+        ExitCode.CONFIGURATION,
+        "The trades of BTCUSDT make no market: prices must be positive ticks, not 0.",
+    )
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_a_grid_that_cannot_be_built_does_not_cost_the_other_results(
+    market, config_file, tmp_path, capsys, jobs
+):
+    dense = tmp_path / "dense.json"
+    dense.write_text(json.dumps(CONFIG | {"grid_step": 0.00001}))
+    configs = [each for path in (config_file, dense, config_file) for each in ("--config", path)]
+    with pytest.raises(CommandError, match="dense cannot be traded: duplicate prices") as raised:
+        call_command(
+            *("backtest", *WINDOW, *map(str, configs)),
+            *("--symbol", "BTCUSDT", "--jobs", jobs, "--json"),
+        )
+    assert raised.value.returncode == ExitCode.CONFIGURATION
+    first, second = json.loads(capsys.readouterr().out)["backtests"]
+    assert first["fills"] == second["fills"] > 0
+
+
+def test_an_interrupted_run_is_not_stored_and_those_before_it_are(
+    market, config_file, alice_account, backtest, monkeypatch
+):
+    def interrupted(order, trade, previous):
+        if Run.objects.unscoped().exists():
+            signal.raise_signal(signal.SIGTERM)
+        return strict_cross(order, trade, previous)
+
+    monkeypatch.setitem(FILL_MODELS, "strict_cross", interrupted)
+    arguments = ("--config", config_file) * 2
+    with pytest.raises(CommandError) as raised:
+        backtest(*arguments, "--symbol", "BTCUSDT", "--account", "alice/account of alice")
+    run = Run.objects.unscoped().get()
+    assert raised.value.returncode == ExitCode.INTERRUPTED
+    assert str(raised.value) == (
+        f"Interrupted: 1 of 2 backtests were done; stored: grid as run {run.pk}."
+    )
+    assert run.simulated_fills.count() == BacktestSummary.objects.get().fills > 0
+
+
+def test_an_interruption_ends_the_processes_that_trade(market, config_file, backtest, monkeypatch):
+    def interrupting(order, trade, previous):
+        os.kill(os.getppid(), signal.SIGTERM)
+        signal.pause()
+
+    monkeypatch.setitem(FILL_MODELS, "strict_cross", interrupting)
+    arguments = ("--config", config_file) * 2
+    with pytest.raises(CommandError) as raised:
+        backtest(*arguments, "--symbol", "BTCUSDT", "--jobs", "2")
+    assert raised.value.returncode == ExitCode.INTERRUPTED
+    assert str(raised.value) == "Interrupted: 0 of 2 backtests were done, and nothing is stored."
+    assert multiprocessing.active_children() == []
+
+
+def test_a_killed_process_is_said(market, config_file, backtest, monkeypatch):
+    monkeypatch.setitem(FILL_MODELS, "strict_cross", lambda *_: signal.raise_signal(signal.SIGKILL))
+    arguments = ("--config", config_file) * 2
+    with pytest.raises(CommandError, match="A process that traded was killed") as raised:
+        backtest(*arguments, "--symbol", "BTCUSDT", "--jobs", "2")
+    assert raised.value.returncode == ExitCode.ERROR
+
+
+def test_a_page_that_cannot_be_written_is_said_after_the_result(market, strategy, tmp_path, capsys):
+    page = tmp_path / ("x" * 250 + ".html")
+    with pytest.raises(CommandError) as raised:
+        call_command("backtest", "--strategy", NAME, *WINDOW, "--report", str(page))
+    assert raised.value.returncode == ExitCode.ERROR
+    assert str(raised.value) == f"{page} cannot be written: File name too long."
+    assert (
+        f"Stored as run {Run.objects.for_user(strategy.user).get().pk}." in capsys.readouterr().out
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_page_takes_the_place_of_one_only_when_it_is_whole(
+    market, config_file, tmp_path, backtest, monkeypatch
+):
+    page = tmp_path / "grid.html"
+    page.write_text("of yesterday")
+
+    def full(path, text, **options):
+        path.touch()
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as disk:
+        disk.setattr(Path, "write_text", full)
+        arguments = ("--config", config_file, "--symbol", "BTCUSDT", "--report", page)
+        code, words = refused(backtest, *arguments)
+    assert (code, words) == (ExitCode.ERROR, f"{page} cannot be written: No space left on device.")
+    assert page.read_text() == "of yesterday"
+    assert sorted(tmp_path.iterdir()) == [page, config_file]
+    backtest(*arguments)
+    assert "of yesterday" not in page.read_text()
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
@@ -252,6 +370,8 @@ def test_exported_files_give_the_run_of_the_database(
          "--source is the database or files, not both."),
         (("--strategy", NAME, "--report", "/nowhere/at/all.html"), ExitCode.CONFIGURATION,
          "There is no folder /nowhere/at for the report."),
+        (("--strategy", NAME, "--report", "/dev"), ExitCode.CONFIGURATION,
+         "/dev is no file, which a report could replace."),
         (("--strategy", NAME, "--balance", "0"), 1, "Error: argument --balance: 0 is not positive."),
         (("--strategy", NAME, "--maker-fee", "nan"), 1,
          "Error: argument --maker-fee: 'nan' is no finite number."),
@@ -289,8 +409,9 @@ def test_a_name_that_several_strategies_have_is_not_guessed(
     assert words == f"grid may be {NAME} or bob/account of bob/grid: say which."
 
 
-def test_an_unknown_contract_is_said(db, config_file, backtest):
-    code, words = refused(backtest, "--config", config_file, "--symbol", "BTCUSDT", "--allow-gaps")
+@pytest.mark.parametrize("more", [(), ("--allow-gaps",)])
+def test_an_unknown_contract_is_said(db, config_file, backtest, more):
+    code, words = refused(backtest, "--config", config_file, "--symbol", "BTCUSDT", *more)
     assert (code, words.split(":")[0]) == (
         ExitCode.CONFIGURATION,
         "The rules of BTCUSDT are not known",
