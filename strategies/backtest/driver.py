@@ -231,6 +231,11 @@ class Driver:
         return {reason: len(names) for reason, names in sorted(self._broker.ever_refused.items())}
 
     @property
+    def position(self) -> int:
+        """How many trades are done with, also while it trades: the last of them was looked at."""
+        return self._seen + 1
+
+    @property
     def placed(self) -> int:
         """How many orders the book has taken."""
         return self._broker.placed

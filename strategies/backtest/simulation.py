@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Context, Decimal, localcontext
 
 from gridcore import MMTiers
@@ -34,12 +34,14 @@ def run_backtest(
     fill_model: FillModel = strict_cross,
     strat_id: str = "backtest",
     every_trade: bool = False,
+    begun: Callable[[Callable[[], int]], None] = lambda position: None,
 ) -> BacktestResult:
     """Trade a strategy from a flat account on the trades, and return what happened.
 
     `starting_balance` in USDT. `funding`: the settlements as recorded, in the order of time;
     those before the first trade or after the last are not used. `tiers`: risk tiers of the
-    symbol, by default those that gridcore knows. Raises ValueError for a config without an
+    symbol, by default those that gridcore knows. `begun` is given a function that tells any thread
+    how many trades are done with. Raises ValueError for a config without an
     amount, a grid that cannot be built at the price, and figures that make no sense.
     """
     terms = MarginTerms.of(instrument.info.symbol, tiers, leverage)
@@ -57,6 +59,7 @@ def run_backtest(
             fill_model=fill_model,
             strat_id=strat_id,
         )
+        begun(lambda: run.position)
         run.trade_all(settlements, every_trade=every_trade)
         return _result(run, market, settlements, instrument, balance=balance, terms=terms)
 

@@ -13,9 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import CommandError
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from marketdata.capture.signals import interrupted_by_sigterm
 from marketdata.capture.startup import check_database
@@ -26,6 +23,7 @@ from strategies.backtest.runs.display import as_json, print_results
 from strategies.backtest.runs.jobs import jobs_of
 from strategies.backtest.runs.keeping import Kept, keep
 from strategies.backtest.runs.loading import CannotLoad, contract_of
+from strategies.backtest.runs.progress import bars
 from strategies.backtest.runs.session import Market, Terms, Untraded, load_market, trade_all
 from strategies.backtest.runs.window import coverage_in_files, coverage_of
 from strategies.backtest.terms import Contract, Fees
@@ -56,24 +54,23 @@ def run(options: dict[str, Any], out: Any) -> None:
     try:
         with (
             interrupted_by_sigterm(),
-            _progress(quiet=options["json"]) as tell,
+            bars(sys.stderr, quiet=options["json"]) as shown,
             _quiet_engine(),
             ExitStack() as ended,
         ):
-            market = _market(contract, options, files, tell)
-            trading = ended.enter_context(
-                closing(trade_all(jobs, market, terms, coverage, processes=options["jobs"]))
+            market = _market(contract, options, files, shown.tell)
+            shown.tell("trading")
+            positions = shown.begin([job.name for job in jobs], len(market.trades))
+            trading = trade_all(
+                *(jobs, market, terms, coverage), processes=options["jobs"], positions=positions
             )
-            for number, (job, report) in enumerate(zip(jobs, reports, strict=True), start=1):
-                tell(
-                    f"trading {job.name} on {len(market.trades):,} trades ({number} of {len(jobs)})"
-                )
-                each = next(trading)
+            ended.enter_context(closing(trading))
+            for each, report in zip(trading, reports, strict=True):
                 if isinstance(each, Untraded):
                     untraded.append(each)
-                    continue
-                tell(f"keeping {job.name}")
-                kept.append(keep(each, store=not options["no_save"], report=report))
+                else:
+                    shown.tell(f"keeping {each.job.name}")
+                    kept.append(keep(each, store=not options["no_save"], report=report))
     except KeyboardInterrupt:
         raise CommandError(_interrupted(kept, len(jobs)), returncode=ExitCode.INTERRUPTED) from None
     except BrokenProcessPool:
@@ -193,18 +190,6 @@ def _report_paths(path: Path | None, count: int) -> Sequence[Path | None]:
         if each.exists() and not each.is_file():
             raise ConfigurationError(f"{each} is no file, which a report could replace.")
     return paths
-
-
-@contextmanager
-def _progress(*, quiet: bool) -> Iterator[Callable[[str], None]]:
-    """Say on a terminal what is being done and for how long; elsewhere nothing."""
-    console = Console(file=sys.stderr)
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    shown = Progress(*columns, console=console, transient=True,
-                     disable=quiet or not console.is_terminal)  # fmt: skip
-    with shown as progress:
-        task = progress.add_task("looking at the window")
-        yield lambda words: progress.update(task, description=escape(words))
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from strategies.backtest.runs.loading import (
     load_trades,
     recorded_fundings,
 )
+from strategies.backtest.runs.progress import Positions, noted
 from strategies.backtest.runs.records import Records, records_of
 from strategies.backtest.runs.workers import workers
 from strategies.backtest.simulation import run_backtest
@@ -126,23 +127,25 @@ def trade_all(
     coverage: dict[str, Any],
     *,
     processes: int = 1,
+    positions: Positions | None = None,
 ) -> Generator[Traded | Untraded, None, None]:
     """Trade each job on the market and give its result, in the order of the jobs.
 
     Several processes share the trades by being forked from this one, and use no database.
+    `positions`, in memory that they share too, tells meanwhile how many trades each is through.
     Raises BrokenProcessPool when one of them was killed.
     """
-    run = _Trading(market, terms)
+    run = _Trading(market, terms, [0] * len(jobs) if positions is None else positions)
     if processes > 1 and len(jobs) > 1:
         # A connection that two processes use would mix their answers.
         connections.close_all()
         with workers(min(processes, len(jobs)), partial(_remembered.append, run)) as pool:
-            done = [pool.submit(_trade_remembered, job) for job in jobs]
+            done = [pool.submit(_trade_remembered, *each) for each in enumerate(jobs)]
             for job, each in zip(jobs, done, strict=True):
                 yield _outcome(job, each.result(), run, coverage)
     else:
-        for job in jobs:
-            yield _outcome(job, run.trade(job), run, coverage)
+        for number, job in enumerate(jobs):
+            yield _outcome(job, run.trade(number, job), run, coverage)
 
 
 class Done(NamedTuple):
@@ -157,22 +160,25 @@ class Done(NamedTuple):
 class _Trading:
     market: Market
     terms: Terms
+    positions: Positions
 
-    def trade(self, job: Job) -> Done:
+    def trade(self, number: int, job: Job) -> Done:
         started_at = datetime.now(UTC)
         result: BacktestResult | str
         try:
-            result = run_backtest(
-                self.market.trades,
-                self.market.contract,
-                job.config,
-                starting_balance=self.terms.balance,
-                fees=self.terms.fees,
-                funding=self.market.funding,
-                leverage=self.terms.leverage,
-                fill_model=FILL_MODELS[self.terms.fill_model],
-                every_trade=self.terms.every_trade,
-            )
+            with noted(self.positions, number) as begun:
+                result = run_backtest(
+                    self.market.trades,
+                    self.market.contract,
+                    job.config,
+                    starting_balance=self.terms.balance,
+                    fees=self.terms.fees,
+                    funding=self.market.funding,
+                    leverage=self.terms.leverage,
+                    fill_model=FILL_MODELS[self.terms.fill_model],
+                    every_trade=self.terms.every_trade,
+                    begun=begun,
+                )
         except ValueError as error:
             result = str(error)
         return Done(started_at, result, datetime.now(UTC))
@@ -198,5 +204,5 @@ def _outcome(job: Job, done: Done, run: _Trading, coverage: dict[str, Any]) -> T
 _remembered: list[_Trading] = []
 
 
-def _trade_remembered(job: Job) -> Done:
-    return _remembered[-1].trade(job)
+def _trade_remembered(number: int, job: Job) -> Done:
+    return _remembered[-1].trade(number, job)
