@@ -13,7 +13,7 @@ alike in number, not the same.
 
 That ours are right is another question: its slow twin looks at every trade, and the fills of the
 quick run, the whole of each with cause and equity, must be the twin's. `--twin all` has it look
-at all trades; by default at the first million.
+at all trades, which takes it some 200 us each; by default at the first 200,000.
 
 `few` and `many` are how much the price moves: a few hundred fills, or 20,000, in 5 million trades.
 `--growth` is ours alone, with more trades and with more levels.
@@ -59,8 +59,8 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--trades", type=int, default=5_000_000)
     parser.add_argument("--levels", type=int, default=50)
     parser.add_argument("--fills", choices=MOVES, default="few")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--twin", type=how_many, default=1_000_000, metavar="TRADES|all")
+    parser.add_argument("--rounds", type=int, default=3, help="0: the twin alone, without a rival")
+    parser.add_argument("--twin", type=how_many, default=200_000, metavar="TRADES|all")
     parser.add_argument("--growth", action="store_true", help="ours alone, as it grows")
     parser.add_argument("--json", action="store_true", help="end with one machine-readable line")
     parser.add_argument("--run", choices=RUNS, help=argparse.SUPPRESS)
@@ -71,12 +71,12 @@ def main(words: Sequence[str] | None = None) -> None:
     elif options.growth:
         growth(options.fills)
     else:
-        if importlib.util.find_spec("nautilus_trader") is None:
+        if options.rounds and importlib.util.find_spec("nautilus_trader") is None:
             parser.error(
-                "nautilus_trader, the rival, is not installed: "
-                "pip install -r requirements-benchmarks.txt (--growth does without)"
+                "nautilus_trader, the rival, is not installed: pip install -r "
+                "requirements-benchmarks.txt (--rounds 0 and --growth do without)"
             )
-        result = compare(options)
+        result = check(options)
         if options.json:
             print(json.dumps(result))
 
@@ -109,14 +109,15 @@ def twins(options: argparse.Namespace) -> dict[str, Any]:
     """Have the slow twin look at the first trades, and compare its fills with the quick run's."""
     trades = trades_of(load(options.walk))
     seen = min(options.twin, len(trades))
-    quick = [fill for fill in trade(trades, options.levels).fills if fill.trade_index < seen]
-    began = time.perf_counter()
+    quick = trade(trades, options.levels).fills
+    began = time.process_time()
     slow = trade(trades.up_to(seen), options.levels, every_trade=True).fills
     return {
         "trades": seen,
-        "run_s": time.perf_counter() - began,
+        "cpu_s": time.process_time() - began,
         "fills": len(slow),
-        "equal": quick == slow,
+        "quick_fills": len(quick),
+        "equal": [fill for fill in quick if fill.trade_index < seen] == slow,
     }
 
 
@@ -170,40 +171,45 @@ def in_own_process(run: str, path: Path, *more: str) -> dict[str, Any]:
     return told
 
 
-def compare(options: argparse.Namespace) -> dict[str, Any]:
+def check(options: argparse.Namespace) -> dict[str, Any]:
     """Run ours and the rival in turn, then the twin; print, and return what was found."""
-    levels = ("--levels", str(options.levels))
     print(
         f"{options.trades:,} trades, {options.levels} levels of {100 * STEP:g} %, "
-        f"{options.fills} fills, {options.rounds} rounds in turn; nautilus_trader "
-        f"{importlib.metadata.version('nautilus_trader')}, Python {platform.python_version()}, "
-        f"{os.cpu_count()} cores"
+        f"{options.fills} fills; Python {platform.python_version()}, {os.cpu_count()} cores"
     )
+    levels = ("--levels", str(options.levels))
     with tempfile.TemporaryDirectory(prefix="gridbot-backtest-") as folder:
         path = Path(folder) / "walk.npy"
         save(walk(options.trades, MOVES[options.fills], SEED), path)
-        taken: dict[str, list[dict[str, Any]]] = {"ours": [], "rival": []}
-        for _ in range(options.rounds):
-            for run, told in taken.items():
-                told.append(in_own_process(run, path, *levels))
+        found = compare(path, levels, options) if options.rounds else {}
         twin = in_own_process("twin", path, *levels, "--twin", str(options.twin))
+    print(
+        f"slow twin: the first {twin['trades']:,} trades one by one in {twin['cpu_s']:.1f} s, "
+        f"{twin['fills']:,} fills, {'equal' if twin['equal'] else 'NOT EQUAL'} to the last digit"
+    )
+    mine = {"fills": twin["quick_fills"], "trades": options.trades, "twin_trades": twin["trades"]}
+    return {"equal_fills": twin["equal"], **found, **mine}
+
+
+def compare(path: Path, levels: Sequence[str], options: argparse.Namespace) -> dict[str, Any]:
+    """Run ours and the rival in turn; print, and return the ratio of their rates."""
+    taken: dict[str, list[dict[str, Any]]] = {"ours": [], "rival": []}
+    for _ in range(options.rounds):
+        for run, told in taken.items():
+            told.append(in_own_process(run, path, *levels))
     show(taken, options.trades)
     ratios = [
         rival["cpu_s"] / mine["cpu_s"]
         for mine, rival in zip(taken["ours"], taken["rival"], strict=True)
     ]
-    ratio = statistics.median(ratios)
+    ratio, version = statistics.median(ratios), importlib.metadata.version("nautilus_trader")
     print(
-        f"ours is {ratio:.1f} times nautilus_trader's rate ({min(ratios):.1f} to {max(ratios):.1f})\n"
-        f"slow twin: the first {twin['trades']:,} trades one by one in {twin['run_s']:.1f} s, "
-        f"{twin['fills']:,} fills, {'equal' if twin['equal'] else 'NOT EQUAL'} to the last digit"
+        f"ours is {ratio:.1f} times as fast as nautilus_trader {version}, "
+        f"{min(ratios):.1f} to {max(ratios):.1f} in {len(ratios)} rounds in turn"
     )
     return {
-        "equal_fills": twin["equal"],
         "ratio_to_nautilus": round(ratio, 2),
-        "fills": taken["ours"][0]["fills"],
-        "trades": options.trades,
-        "twin_trades": twin["trades"],
+        "nautilus": version,
         "nautilus_fills": taken["rival"][0]["fills"],
     }
 
