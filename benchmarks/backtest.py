@@ -79,6 +79,7 @@ def main(words: Sequence[str] | None = None) -> None:
         result = check(options)
         if options.json:
             print(json.dumps(result))
+        sys.exit(not result["equal_fills"])
 
 
 def how_many(text: str) -> int:

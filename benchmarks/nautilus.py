@@ -103,7 +103,6 @@ class NautilusGrid(Strategy):  # type: ignore[misc]
 
     def on_start(self) -> None:
         """Ask for every trade."""
-        self._instrument = self.cache.instrument(PERPETUAL)
         self.subscribe_trade_ticks(PERPETUAL)
 
     def on_trade_tick(self, tick: TradeTick) -> None:
