@@ -176,7 +176,8 @@ def check(options: argparse.Namespace) -> dict[str, Any]:
     """Run ours and the rival in turn, then the twin; print, and return what was found."""
     print(
         f"{options.trades:,} trades, {options.levels} levels of {100 * STEP:g} %, "
-        f"{options.fills} fills; Python {platform.python_version()}, {os.cpu_count()} cores"
+        f"{options.fills} fills; Python {platform.python_version()}, {os.cpu_count()} cores",
+        flush=True,
     )
     levels = ("--levels", str(options.levels))
     with tempfile.TemporaryDirectory(prefix="gridbot-backtest-") as folder:
@@ -194,19 +195,24 @@ def check(options: argparse.Namespace) -> dict[str, Any]:
 
 def compare(path: Path, levels: Sequence[str], options: argparse.Namespace) -> dict[str, Any]:
     """Run ours and the rival in turn; print, and return the ratio of their rates."""
+    version = importlib.metadata.version("nautilus_trader")
     taken: dict[str, list[dict[str, Any]]] = {"ours": [], "rival": []}
-    for _ in range(options.rounds):
-        for run, told in taken.items():
-            told.append(in_own_process(run, path, *levels))
+    ratios = []
+    for number in range(1, options.rounds + 1):
+        mine, rival = (in_own_process(run, path, *levels) for run in taken)
+        taken["ours"].append(mine)
+        taken["rival"].append(rival)
+        ratios.append(rival["cpu_s"] / mine["cpu_s"])
+        print(
+            f"round {number}: ours {mine['cpu_s']:.2f} s of CPU, nautilus_trader {version} "
+            f"{rival['cpu_s']:.2f} s: {ratios[-1]:.1f} times",
+            flush=True,
+        )
     show(taken, options.trades)
-    ratios = [
-        rival["cpu_s"] / mine["cpu_s"]
-        for mine, rival in zip(taken["ours"], taken["rival"], strict=True)
-    ]
-    ratio, version = statistics.median(ratios), importlib.metadata.version("nautilus_trader")
+    ratio = statistics.median(ratios)
     print(
-        f"ours is {ratio:.1f} times as fast as nautilus_trader {version}, "
-        f"{min(ratios):.1f} to {max(ratios):.1f} in {len(ratios)} rounds in turn"
+        f"ours is {ratio:.1f} times as fast ({min(ratios):.1f} to {max(ratios):.1f}, "
+        f"{len(ratios)} rounds in turn)"
     )
     return {
         "ratio_to_nautilus": round(ratio, 2),
