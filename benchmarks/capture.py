@@ -137,6 +137,8 @@ def environment_of(port: int, symbols: list[str], folder: Path) -> dict[str, str
         "EVENTSAVER_TICKER_INTERVAL_MS": "0",
         "EVENTSAVER_FLUSH_INTERVAL": "0.2",
         "EVENTSAVER_BATCH_SIZE": "1000",
+        # Ten seconds of rows may wait in memory before any go to disk and back.
+        "GRIDBOT_SPOOL_ROWS": "200000",
         "BYBIT_REST_URL": f"http://127.0.0.1:{port}",
         "BYBIT_WS_PUBLIC_URL": f"ws://127.0.0.1:{port}/v5/public/linear",
     }
