@@ -23,7 +23,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,27 @@ SELECT count(*), percentile_disc(ARRAY[0.5, 0.99, 1.0]) WITHIN GROUP (ORDER BY
     extract(epoch FROM pg_xact_commit_timestamp(xmin) - exchange_ts) * 1000)
 FROM {table}
 """
+
+
+def stat(pid: int | str) -> tuple[int, float]:
+    """A process's parent, and the seconds of CPU it has used, in user and system mode."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return int(fields[1]), (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def server_cpu_seconds() -> float:
+    """What all processes of the database server that live have used."""
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        postmaster = stat(cursor.fetchone()[0])[0]
+    used = 0.0
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            parent, seconds = stat(folder.name)
+            used += seconds if parent == postmaster else 0
+    return used
 
 
 class Child:
@@ -73,9 +94,8 @@ class Child:
         self._process.terminate()
 
     def cpu_seconds(self) -> float:
-        """What it has used so far, in user and system mode."""
-        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS
+        """What it has used so far."""
+        return stat(self._process.pid)[1]
 
     def peak_mib(self) -> float:
         """The most memory it had."""
@@ -160,13 +180,13 @@ def run(options: argparse.Namespace, trades: int, folder: Path) -> dict[str, Any
             "manage.py", "capture", "--no-private", "--json", environment=environment, log=log
         ) as capture:
             sender.hear()
-            used = capture.cpu_seconds()
+            used, server = capture.cpu_seconds(), server_cpu_seconds()
             sender.nudge()
             load, progress = sample(options.seconds)
             sender.nudge()
             sent = sender.hear()
-            used = capture.cpu_seconds() - used
             drain(sent["trades"] + sent["tickers"])
+            used, server = capture.cpu_seconds() - used, server_cpu_seconds() - server
             peak = capture.peak_mib()
             capture.terminate()
             report = capture.hear()
@@ -174,6 +194,7 @@ def run(options: argparse.Namespace, trades: int, folder: Path) -> dict[str, Any
     return judged(options, trades, sent, report) | {
         "rows_per_second": progress,
         "capture_cpu_seconds": round(used, 1),
+        "server_cpu_seconds": round(server, 1),
         "sender_cpu_seconds": round(sent["cpu_seconds"], 1),
         "peak_memory_mib": round(peak),
         "load_average": load,
@@ -242,9 +263,9 @@ def show(result: dict[str, Any], seconds: int) -> None:
         f"{seconds} s: sent {sent['trades']:,} + {sent['tickers']:,} in {sent['frames']:,} frames, "
         f"{result['sent_share']:.1%} of the rate\n"
         f"  lost {result['lost']}, stored twice {result['stored_twice']}, exit code "
-        f"{result['exit_code']}; capture used {result['capture_cpu_seconds']} s of CPU and "
-        f"{result['peak_memory_mib']} MiB, the sender {result['sender_cpu_seconds']} s; "
-        f"load average {result['load_average']:.1f}"
+        f"{result['exit_code']}; seconds of CPU: capture {result['capture_cpu_seconds']}, PostgreSQL "
+        f"{result['server_cpu_seconds']}, sender {result['sender_cpu_seconds']}; capture's peak "
+        f"memory {result['peak_memory_mib']} MiB; load average {result['load_average']:.1f}"
     )
     for name, each in result["lag"].items():
         print(
