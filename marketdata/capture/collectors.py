@@ -21,6 +21,7 @@ from marketdata.capture.private_writers import (
     WalletWriter,
 )
 from marketdata.capture.public_writers import TickerWriter, TradeWriter
+from marketdata.capture.pulse import Pulse
 from marketdata.capture.tally import UNKNOWN, StreamKey
 from marketdata.models import Stream
 
@@ -48,6 +49,7 @@ class Collector:
         self._routes = routes
         self._no_stream = StreamKey(UNKNOWN, account_id)
         self._channel = "public"
+        self.pulse = Pulse("the reader of public streams")
 
     @property
     def topics(self) -> dict[str, Feed]:
@@ -84,7 +86,8 @@ class Collector:
             return
         self.heard_at[route.key] = received_at
         try:
-            route.handle(message, received_at)
+            with self.pulse:
+                route.handle(message, received_at)
         except MalformedMessage as error:
             self._books.quarantine.add(route.key, Reject(topic, error.reason, text))
 
@@ -190,6 +193,7 @@ class PrivateCollector(Collector):
         }
         super().__init__(books, routes, context.account_id)
         self._channel = f"private:{context.name}"
+        self.pulse.name = f"the reader of {context.name}"
 
     @property
     def topics(self) -> dict[str, Feed]:

@@ -39,6 +39,7 @@ class Intake(Store[Record]):
         capacity: int = CAPACITY_ROWS,
         overflow: Callable[[str], Overflow] | None = None,
     ) -> None:
+        super().__init__()
         self.buffer: Buffer[StreamKey, Record] = Buffer(capacity)
         # Of each batch the row that waited longest, from the exchange's clock to the commit.
         self.lags: dict[StreamKey, deque[float]] = {}

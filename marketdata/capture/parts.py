@@ -240,9 +240,8 @@ class PrivatePart(Part):
     @property
     def supervisors(self) -> list[Supervisor]:
         """The supervisors of all connections, also of those that are being closed."""
-        return [supervisor for _, supervisor, _ in self._serving.values()] + [
-            *self._leaving.values()
-        ]
+        serving = list(self._serving.values())
+        return [supervisor for _, supervisor, _ in serving] + list(self._leaving.values())
 
     def step(self) -> None:
         """Look at the accounts when it is time, and write down what became of each."""

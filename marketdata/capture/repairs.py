@@ -31,6 +31,7 @@ from marketdata.capture.feeds import Feed
 from marketdata.capture.lease import LeaseLost
 from marketdata.capture.links import PRIVATE_STREAMS, PUBLIC_STREAMS, Key, Link
 from marketdata.capture.patience import be_impatient
+from marketdata.capture.pulse import Pulse
 from marketdata.capture.repair_report import RepairReport
 from marketdata.capture.supervisor import Supervisor
 from marketdata.capture.tally import StreamKey
@@ -54,6 +55,8 @@ NO_HISTORY = "ticker states cannot be asked for again"
 SWEEP, WATCH = "(sweep)", "(watch)"
 # How often it is looked whose audit is due.
 WATCH_SECONDS = 1.0
+# A hundred pages of an account may come between two signs of life.
+HUNG_SECONDS = 300.0
 
 
 class Repairs:
@@ -61,6 +64,8 @@ class Repairs:
 
     def __init__(self, config: CaptureConfig, books: Books) -> None:
         self.report = RepairReport()
+        # It looks at what is due every second: none of its threads may rest for long.
+        self.pulse = Pulse("the reconciler", limit=HUNG_SECONDS, must_turn=True)
         self._config, self._books = config, books
         self._margin = timedelta(seconds=config.repair_margin)
         self._settle = timedelta(seconds=config.repair_settle)
@@ -134,7 +139,8 @@ class Repairs:
         try:
             while (key := self._queue.take()) is not None:
                 try:
-                    self._do(key)
+                    with self.pulse:
+                        self._do(key)
                 finally:
                     self._queue.done(key)
         finally:
@@ -275,8 +281,13 @@ class Repairs:
             patience=PATIENCE_SECONDS,
             lag=self._config.repair_settle,
             settle=lambda stream: self._audits.settle(link, stream),
-            is_wanted=lambda: not self._stopping.is_set() and self._links.get(link.key) is link,
+            is_wanted=lambda: self._is_wanted(link),
         )
+
+    def _is_wanted(self, link: Link) -> bool:
+        """Asked before rows of a repair are stored."""
+        self.pulse.beat()
+        return not self._stopping.is_set() and self._links.get(link.key) is link
 
     # --- what is due by time -----------------------------------------------------------------
 

@@ -26,6 +26,7 @@ from marketdata.capture.lease import Lease, LeaseLost
 from marketdata.capture.parts import Part, PrivatePart, PublicPart
 from marketdata.capture.patience import be_impatient
 from marketdata.capture.public_writers import TradeWriter
+from marketdata.capture.pulse import Pulse
 from marketdata.capture.repairs import Repairs
 from marketdata.capture.report import CaptureReport, RepairStatus, StreamStatus
 from marketdata.capture.spooling import Spooling
@@ -63,6 +64,7 @@ class CaptureService:
         self.private = PrivatePart(config, self.books, repairs) if config.private else None
         self._parts: list[Part] = [part for part in (self.public, self.private) if part]
         self._guard = Guard(self._writers, self.books.quarantine, self._abandon_loudly)
+        self.pulse = Pulse("the service", must_turn=True)
         self._began = time.monotonic()
         self._problems: list[str] = []
         self._exit_code = ExitCode.OK
@@ -157,7 +159,9 @@ class CaptureService:
         """Each stream as it is now."""
         now = datetime.now(UTC)
         names = self.private.names if self.private else {}
-        lags = {key: lags[-1] for writer in self._writers for key, lags in writer.lags.items()}
+        lags = {
+            key: lags[-1] for writer in self._writers for key, lags in list(writer.lags.items())
+        }
         heard = self._heard_at()
         streams = [
             StreamStatus(
@@ -214,6 +218,16 @@ class CaptureService:
         ]
 
     @property
+    def pulses(self) -> list[Pulse]:
+        """The signs of life of every part: readers, flushers, the reconciler, the service."""
+        pulses = [self.pulse, *([self.repairs.pulse] if self.repairs else [])]
+        for part in self._parts:
+            pulses += [collector.pulse for collector in list(part.collectors)]
+            pulses += [supervisor.pulse for supervisor in part.supervisors]
+            pulses += [writer.pulse for writer in part.writers]
+        return pulses
+
+    @property
     def _writers(self) -> list[Writer[Any]]:
         return [writer for part in self._parts for writer in part.writers]
 
@@ -234,7 +248,8 @@ class CaptureService:
     def _step(self) -> bool:
         """Write what waits here and look at every part; False when capture must stop."""
         try:
-            self._keep_books()
+            with self.pulse:
+                self._keep_books()
         except LeaseLost as error:
             return self._fail(ExitCode.UNAVAILABLE, str(error))
         for part in self._parts:
@@ -265,6 +280,7 @@ class CaptureService:
             be_impatient()
             self.lease.renew()
             for part in self._parts:
+                self.pulse.beat()
                 if closing:
                     part.finish()
                 else:

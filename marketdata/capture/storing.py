@@ -18,6 +18,7 @@ from django.db import DataError, IntegrityError, models
 from django.db import Error as AnyDatabaseError
 
 from marketdata.bybit.records import Reject
+from marketdata.capture.pulse import Pulse
 from marketdata.capture.tally import StreamKey
 from marketdata.exits import first_line, is_away
 from marketdata.models import Stream
@@ -68,12 +69,16 @@ class Store(Generic[Record]):
     key_fields: ClassVar[tuple[str, ...]]
     figure_fields: ClassVar[tuple[str, ...]]
 
+    def __init__(self) -> None:
+        self.pulse = Pulse(f"the flusher of {self.stream}")
+
     @property
     def table(self) -> Any:
         """The model's manager, which is a fact's."""
         return self.model._default_manager
 
     def _store_or_split(self, key: StreamKey, batch: list[Record]) -> Outcome:
+        self.pulse.beat()
         try:
             return self._insert(key, batch)
         except PERMANENT as error:

@@ -13,6 +13,7 @@ from marketdata.bybit.errors import BybitError
 from marketdata.bybit.ws_client import ConnectionState
 from marketdata.capture.feeds import Feed
 from marketdata.capture.gaps import GapBook
+from marketdata.capture.pulse import Pulse
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +66,7 @@ class Supervisor:
         # Why the connection is to be made anew, though it lives.
         self._unsound = ""
         self._thread = threading.Thread(target=self._run, name=f"{name}-supervisor", daemon=True)
+        self.pulse = Pulse(f"the reader on {name}")
         self.connected = threading.Event()
         # Whether a first attempt has succeeded or failed, and how many succeeded.
         self.was_tried = threading.Event()
@@ -120,7 +122,8 @@ class Supervisor:
         delay = self._first_delay
         try:
             while not self._stopping.is_set():
-                lived = self._live_once()
+                with self.pulse:
+                    lived = self._live_once()
                 if self._stopping.is_set():
                     break
                 delay = self._first_delay if lived >= STEADY_SECONDS else delay
@@ -173,6 +176,7 @@ class Supervisor:
     def _watch(self) -> str:
         """Wait for the end of the connection: why it ended, or nothing when capture stops."""
         while not self._stopping.wait(POLL_SECONDS):
+            self.pulse.beat()
             if not self.client.is_connected():
                 return "the connection was lost"
             if self._unsound:

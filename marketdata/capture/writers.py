@@ -104,7 +104,7 @@ class Writer(Intake[Record]):
         try:
             while not self._stopping.is_set():
                 self.buffer.wait(*self._rhythm())
-                with self._flushing:
+                with self.pulse, self._flushing:
                     self._ripen(everything=False)
                     while self._store_next() and not self._stopping.is_set():
                         pass

@@ -25,6 +25,7 @@ from marketdata.capture.startup import (
     check_stamp,
     resolve_symbols,
 )
+from marketdata.capture.watchdog import Watchdog
 from marketdata.management.arguments import by_name, positive
 
 HELP = """\
@@ -112,6 +113,7 @@ class Command(BaseCommand):
 
         with (
             stop_on_signals(service.abandon) as stop,
+            Watchdog(lambda: service.pulses).watching(),
             live_status(sys.stdout, quiet=quiet) as show,
             journal or nullcontext(),
         ):

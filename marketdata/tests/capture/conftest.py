@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import secrets
+import socket
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -231,3 +233,17 @@ def repairing(
             running.thread.join(JOIN_SECONDS)
 
     return run
+
+
+@pytest.fixture
+def listener(monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
+    """The socket on which systemd would listen."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as datagrams,
+    ):
+        path = str(Path(folder) / "notify")
+        datagrams.bind(path)
+        monkeypatch.setenv("NOTIFY_SOCKET", path)
+        datagrams.settimeout(10)
+        yield datagrams

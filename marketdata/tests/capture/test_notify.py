@@ -4,24 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
-import tempfile
-
-import pytest
 
 from marketdata.capture.notify import notify
-
-
-@pytest.fixture
-def listener(monkeypatch):
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as datagrams,
-    ):
-        path = os.path.join(folder, "notify")
-        datagrams.bind(path)
-        monkeypatch.setenv("NOTIFY_SOCKET", path)
-        datagrams.settimeout(10)
-        yield datagrams
 
 
 def test_a_state_is_sent_to_the_socket_of_systemd(listener):

@@ -1,0 +1,222 @@
+"""systemd's watchdog is fed while every part of a capture comes on, and only then."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+
+import pytest
+
+from marketdata.capture.public_writers import TradeWriter
+from marketdata.capture.pulse import HUNG_SECONDS, Pulse
+from marketdata.capture.service import CaptureService
+from marketdata.capture.watchdog import LOOK_SECONDS, Watchdog, interval_from
+from marketdata.models import PublicTrade
+from marketdata.tests.capture.conftest import capture_config, until
+
+
+class Clock:
+    """A monotonic clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    moved = Clock()
+    monkeypatch.setattr("marketdata.capture.pulse.monotonic", moved)
+    return moved
+
+
+class Stuck(TradeWriter):
+    """A flusher whose database takes a batch and never answers, until it is released."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.reached, self.released = threading.Event(), threading.Event()
+
+    def _insert(self, key, batch):
+        self.reached.set()
+        self.released.wait()
+        return super()._insert(key, batch)
+
+
+def drained(listener):
+    """Everything that systemd was told by now."""
+    listener.setblocking(False)
+    told = []
+    while True:
+        try:
+            told.append(listener.recv(100).decode())
+        except BlockingIOError:
+            return told
+
+
+def test_a_thread_at_work_must_come_on_and_one_at_rest_need_not(clock):
+    pulse = Pulse("a part")
+    with pulse:
+        clock.now += HUNG_SECONDS
+        assert (pulse.silent_seconds, pulse.is_hung) == (HUNG_SECONDS, False)
+        pulse.beat()
+        clock.now += HUNG_SECONDS + 1
+        assert pulse.is_hung
+        assert pulse.hung_threads() == [threading.get_ident()]
+    assert (pulse.silent_seconds, pulse.is_hung) == (0.0, False)
+
+
+def test_a_part_that_must_turn_is_hung_when_nothing_begins_any_more(clock):
+    pulse = Pulse("a part", must_turn=True)
+    clock.now += 10 * HUNG_SECONDS
+    assert not pulse.is_hung, "it has not begun"
+    with pulse:
+        pass
+    clock.now += HUNG_SECONDS + 1
+    assert pulse.is_hung
+    assert pulse.hung_threads() == []
+
+
+def test_one_hung_thread_of_many_is_a_hung_part(clock):
+    pulse, entered, released = Pulse("a part"), threading.Event(), threading.Event()
+
+    def hang():
+        with pulse:
+            entered.set()
+            released.wait()
+
+    thread = threading.Thread(target=hang)
+    thread.start()
+    entered.wait()
+    clock.now += HUNG_SECONDS + 1
+    with pulse:
+        # Another's sign of life is not its own.
+        pulse.beat()
+        assert pulse.hung_threads() == [thread.ident]
+    released.set()
+    thread.join()
+    assert not pulse.is_hung
+
+
+def test_a_thread_that_is_not_at_work_leaves_no_sign(clock):
+    pulse = Pulse("a part")
+    pulse.beat()
+    clock.now += HUNG_SECONDS + 1
+    assert not pulse.is_hung
+
+
+def test_a_hung_part_is_not_fed_and_said_once_with_the_place(clock, caplog):
+    pulse, sent = Pulse("the flusher of trades"), []
+    watchdog = Watchdog(lambda: [pulse], sent.append)
+    with pulse:
+        assert watchdog.look()
+        clock.now += HUNG_SECONDS + 1
+        with caplog.at_level(logging.ERROR):
+            assert not watchdog.look()
+            assert not watchdog.look()
+    [record] = caplog.records
+    assert "the flusher of trades has made no progress for 121 s" in record.getMessage()
+    assert "test_a_hung_part_is_not_fed" in record.getMessage()
+    assert watchdog.look()
+    assert sent == ["WATCHDOG=1"] * 2
+
+
+def test_systemd_is_told_twice_in_the_time_that_it_gives():
+    ours = {"WATCHDOG_USEC": "3000000", "WATCHDOG_PID": str(os.getpid())}
+    assert interval_from(ours) == 1.5
+    assert interval_from(ours | {"WATCHDOG_USEC": "60000000"}) == LOOK_SECONDS
+    assert interval_from(ours | {"WATCHDOG_PID": "1"}) == LOOK_SECONDS
+    assert interval_from({}) == LOOK_SECONDS
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_hung_flusher_stops_the_feeding_until_it_comes_on(sandbox, capturing, clock, listener):
+    service = CaptureService(capture_config(sandbox), trade_writer_class=Stuck)
+    stuck = service.public.writers[0]
+    watchdog = Watchdog(lambda: service.pulses)
+    with capturing(service) as running:
+        sandbox.send_trades("BTCUSDT", sandbox.make_trades("BTCUSDT", 3))
+        assert stuck.reached.wait(20)
+        assert watchdog.look()
+        assert drained(listener) == ["WATCHDOG=1"]
+        clock.now += HUNG_SECONDS + 1
+        # The others come on by themselves.
+        until(lambda: [each.name for each in service.pulses if each.is_hung] == [stuck.pulse.name])
+        assert not watchdog.look()
+        assert drained(listener) == []
+        stuck.released.set()
+        until(watchdog.look)
+        sandbox.drain()
+        running.finish()
+    assert drained(listener) == ["WATCHDOG=1"]
+    assert PublicTrade.objects.count() == 3
+
+
+@pytest.mark.django_db(transaction=True)
+def test_quiet_streams_are_fed_for_hours(sandbox, capturing, clock, listener):
+    config = capture_config(
+        sandbox, repair=True, sweep_interval=3600.0, audit_interval=3600.0, flush_interval=0.01
+    )
+    service = CaptureService(config)
+    watchdog = Watchdog(lambda: service.pulses)
+    with capturing(service) as running:
+        until(lambda: service.repairs.pulse._turned_at is not None)
+        for _ in range(3):
+            clock.now += 3600.0
+            until(watchdog.look)
+        running.finish()
+    assert drained(listener) == ["WATCHDOG=1"] * 3
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_hung_reconciler_stops_the_feeding(sandbox, capturing, clock, listener, monkeypatch):
+    entered, released = threading.Event(), threading.Event()
+
+    def hang(*args):
+        entered.set()
+        released.wait()
+
+    monkeypatch.setattr("marketdata.capture.repairs.Repairs._sweep", hang)
+    service = CaptureService(capture_config(sandbox, repair=True))
+    watchdog = Watchdog(lambda: service.pulses)
+    with capturing(service) as running:
+        assert entered.wait(20)
+        clock.now += service.repairs.pulse.limit + 1
+        until(lambda: [each.name for each in service.pulses if each.is_hung] == ["the reconciler"])
+        assert not watchdog.look()
+        released.set()
+        until(watchdog.look)
+        running.finish()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_reader_that_hangs_in_a_frame_stops_the_feeding(sandbox, capturing, clock, monkeypatch):
+    service = CaptureService(capture_config(sandbox))
+    tickers, entered, released = service.public.writers[1], threading.Event(), threading.Event()
+    take = tickers.write
+
+    def hang(*args):
+        entered.set()
+        released.wait()
+        take(*args)
+
+    watchdog = Watchdog(lambda: service.pulses, lambda state: None)
+    with capturing(service) as running:
+        assert service.public.supervisors[0].connected.wait(20)
+        monkeypatch.setattr(tickers, "write", hang)
+        sandbox.send_ticker("BTCUSDT", lastPrice="61000.5")
+        assert entered.wait(20)
+        clock.now += HUNG_SECONDS + 1
+        until(
+            lambda: (
+                [each.name for each in service.pulses if each.is_hung]
+                == ["the reader of public streams"]
+            )
+        )
+        assert not watchdog.look()
+        released.set()
+        until(watchdog.look)
+        running.finish()
