@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
@@ -21,6 +22,7 @@ from marketdata.bybit.error_table import RESET_HEADER, translated_errors
 from marketdata.bybit.errors import RateLimited
 from marketdata.bybit.rate_limiter import QUERY, RateLimiter
 from marketdata.bybit.secret_holder import SecretHolder, revealed
+from marketdata.bybit.telemetry import TELEMETRY
 from marketdata.bybit.values import MISSING, malformed
 
 # At DEBUG pybit logs whole answers, and the exchange repeats keys in some of them.
@@ -163,8 +165,9 @@ class RestBase:
             raise RateLimited(
                 "Too many requests: our own limit.", retry_after=limiter.wait_time(QUERY)
             )
+        sent_at = time.time()
         try:
-            with translated_errors():
+            with TELEMETRY.counting_call(), translated_errors():
                 answer, _, headers = method(**params)
         except RateLimited as error:
             limiter.record_rate_limit_hit(retry_after=error.retry_after)
@@ -174,6 +177,7 @@ class RestBase:
         limiter.record_success(QUERY)
         if not isinstance(answer, dict):
             raise malformed("answer", "is not an object", answer)
+        TELEMETRY.note_clock(sent_at, time.time(), answer.get("time"))
         limiter.record_exhausted(_seconds_exhausted(headers, answer.get("time")), QUERY)
         return answer
 

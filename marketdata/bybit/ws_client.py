@@ -30,6 +30,7 @@ from marketdata.bybit.errors import (
     ExchangeUnavailable,
     MalformedMessage,
 )
+from marketdata.bybit.telemetry import TELEMETRY
 from marketdata.bybit.values import (
     checked_ms,
     integer_from_digits,
@@ -161,6 +162,7 @@ class WebSocketClient(ABC):
         """
         if self.state.connected_at is not None:
             self.state.reconnect_count += 1
+            TELEMETRY.note_reconnect(self.kind)
         self._generation += 1
         generation = self._generation
         self._subscriptions = _Subscriptions()
