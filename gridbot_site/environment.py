@@ -15,6 +15,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 TRUE = frozenset({"true", "yes", "on", "1", "y", "t"})
 FALSE = frozenset({"false", "no", "off", "0", "n", "f", ""})
+TOKEN_LENGTH = 32
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 env = environ.Env()
@@ -58,6 +59,13 @@ def words(name: str, *, default: list[str]) -> list[str]:
     """A comma separated list, without the blanks around its items."""
     items: list[str] = env.list(name, default=default)
     return [item.strip() for item in items if item.strip()]
+
+
+def token(text: str) -> str:
+    """A secret that opens something to whoever shows it. Raises ValueError for a short one."""
+    if text and len(text) < TOKEN_LENGTH:
+        raise ValueError(f"it must have {TOKEN_LENGTH} characters or more, at random.")
+    return text
 
 
 def log_level(name: str, *, default: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from datetime import timedelta
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from gridbot_site.environment import (
     flag,
     log_level,
     seconds,
+    token,
     whole_number,
     words,
 )
@@ -176,6 +178,8 @@ if GRIDBOT_PROXIES:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 # Off only for plain http on this machine, which is what DEBUG is for.
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = not DEBUG
+# Probes of this machine speak plain http; these two say nothing to anybody that is a secret.
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
 SECURE_HSTS_SECONDS = 0 if DEBUG else 31_536_000
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = not DEBUG
 
@@ -201,6 +205,19 @@ GRIDBOT_SPOOL_DIR = (
 GRIDBOT_SPOOL_MAX_BYTES = whole_number("GRIDBOT_SPOOL_MAX_BYTES", default=2**30, least=2**20)
 GRIDBOT_SPOOL_AFTER_SECONDS = seconds("GRIDBOT_SPOOL_AFTER_SECONDS", default=5.0, positive=False)
 GRIDBOT_SPOOL_ROWS = whole_number("GRIDBOT_SPOOL_ROWS", default=20_000, least=1)
+
+# Who is told of health (docs/health.md): where capture serves it, who else may read the site's
+# metrics than superusers, and when the site calls itself unready.
+GRIDBOT_METRICS_ADDRESS = env.str("GRIDBOT_METRICS_ADDRESS", default="")
+GRIDBOT_METRICS_TOKEN = configured(
+    lambda: token(env.str("GRIDBOT_METRICS_TOKEN", default="")), name="GRIDBOT_METRICS_TOKEN"
+)
+GRIDBOT_METRICS_NETWORKS = configured(
+    lambda: [ip_network(each) for each in words("GRIDBOT_METRICS_NETWORKS", default=[])],
+    name="GRIDBOT_METRICS_NETWORKS",
+)
+GRIDBOT_READY_STALE_SECONDS = seconds("GRIDBOT_READY_STALE_SECONDS", default=60.0)
+GRIDBOT_READY_GAP_SECONDS = seconds("GRIDBOT_READY_GAP_SECONDS", default=300.0)
 
 # The exchange environment of the public streams; EVENTSAVER_ENVIRONMENT wins over _TESTNET.
 _testnet = flag("EVENTSAVER_TESTNET", default=True)

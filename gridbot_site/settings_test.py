@@ -10,7 +10,17 @@ from pathlib import Path
 
 os.environ["GRIDBOT_ENV_FILE"] = ""
 for _name in list(os.environ):
-    if _name.startswith(("EVENTSAVER_", "GRIDBOT_DB_", "GRIDBOT_LOG_", "GRIDBOT_SPOOL_", "BYBIT_")):
+    if _name.startswith(
+        (
+            "EVENTSAVER_",
+            "GRIDBOT_DB_",
+            "GRIDBOT_LOG_",
+            "GRIDBOT_SPOOL_",
+            "GRIDBOT_METRICS_",
+            "GRIDBOT_READY_",
+            "BYBIT_",
+        )
+    ):
         del os.environ[_name]
 for _name in ("GRIDBOT_CREDENTIAL_KEYS_FILE", "CREDENTIALS_DIRECTORY"):
     os.environ.pop(_name, None)

@@ -49,7 +49,7 @@ class Collector:
         self._routes = routes
         self._no_stream = StreamKey(UNKNOWN, account_id)
         self._channel = "public"
-        self.pulse = Pulse("the reader of public streams")
+        self.pulse = Pulse("reader", self._channel)
 
     @property
     def topics(self) -> dict[str, Feed]:
@@ -193,7 +193,7 @@ class PrivateCollector(Collector):
         }
         super().__init__(books, routes, context.account_id)
         self._channel = f"private:{context.name}"
-        self.pulse.name = f"the reader of {context.name}"
+        self.pulse = Pulse("reader", context.name)
 
     @property
     def topics(self) -> dict[str, Feed]:

@@ -17,10 +17,16 @@ HUNG_SECONDS = 120.0
 
 
 class Pulse:
-    """The signs of life of one part, of any number of threads; `limit` is in seconds."""
+    """The signs of life of one part of capture, of any number of threads; `limit` is in seconds.
 
-    def __init__(self, name: str, *, limit: float = HUNG_SECONDS, must_turn: bool = False) -> None:
-        self.name, self.limit = name, limit
+    `part` is one of a few words (reader, flusher, reconciler, service), `of` which one it is.
+    """
+
+    def __init__(
+        self, part: str, of: str = "", *, limit: float = HUNG_SECONDS, must_turn: bool = False
+    ) -> None:
+        self.part, self.limit = part, limit
+        self.name = f"the {part} of {of}" if of else f"the {part}"
         self._must_turn = must_turn
         # When each thread at work was last known to come on.
         self._at_work: dict[int, float] = {}

@@ -65,7 +65,7 @@ class Repairs:
     def __init__(self, config: CaptureConfig, books: Books) -> None:
         self.report = RepairReport()
         # It looks at what is due every second: none of its threads may rest for long.
-        self.pulse = Pulse("the reconciler", limit=HUNG_SECONDS, must_turn=True)
+        self.pulse = Pulse("reconciler", limit=HUNG_SECONDS, must_turn=True)
         self._config, self._books = config, books
         self._margin = timedelta(seconds=config.repair_margin)
         self._settle = timedelta(seconds=config.repair_settle)

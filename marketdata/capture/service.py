@@ -35,6 +35,7 @@ from marketdata.capture.storing import tell_of_refusal
 from marketdata.capture.tally import StreamKey
 from marketdata.capture.writers import Writer, stop_all
 from marketdata.exits import ExitCode, Unavailable
+from marketdata.models import Stream
 
 logger = logging.getLogger(__name__)
 
@@ -64,12 +65,14 @@ class CaptureService:
         self.private = PrivatePart(config, self.books, repairs) if config.private else None
         self._parts: list[Part] = [part for part in (self.public, self.private) if part]
         self._guard = Guard(self._writers, self.books.quarantine, self._abandon_loudly)
-        self.pulse = Pulse("the service", must_turn=True)
+        self.pulse = Pulse("service", must_turn=True)
         self._began = time.monotonic()
         self._problems: list[str] = []
         self._exit_code = ExitCode.OK
         self._database_away = False
         self._running = False
+        # Whether all that is served was repaired once, or could not be.
+        self.is_ready = False
 
     def run(
         self,
@@ -101,11 +104,10 @@ class CaptureService:
                 self.spooling.close()
                 self.lease.release()
                 raise
-            is_ready = False
             try:
                 while not stop.wait(TICK_SECONDS) and self._step():
-                    if not is_ready and self._is_ready():
-                        is_ready = True
+                    if not self.is_ready and self._may_call_itself_ready():
+                        self.is_ready = True
                         on_ready()
                     on_tick(self)
                     if duration is not None and time.monotonic() - self._began >= duration:
@@ -218,6 +220,16 @@ class CaptureService:
         ]
 
     @property
+    def is_database_away(self) -> bool:
+        """Whether the database did not take what the service last had to write."""
+        return self._database_away
+
+    @property
+    def streams(self) -> list[Stream]:
+        """The streams that are captured."""
+        return [writer.stream for writer in self._writers]
+
+    @property
     def pulses(self) -> list[Pulse]:
         """The signs of life of every part: readers, flushers, the reconciler, the service."""
         pulses = [self.pulse, *([self.repairs.pulse] if self.repairs else [])]
@@ -239,7 +251,7 @@ class CaptureService:
                     heard[key] = max(at, heard.get(key, at))
         return heard
 
-    def _is_ready(self) -> bool:
+    def _may_call_itself_ready(self) -> bool:
         if self.repairs is None or time.monotonic() - self._began >= READY_SECONDS:
             return True
         # While the database is away nobody knows yet who is to be served.

@@ -70,7 +70,7 @@ class Store(Generic[Record]):
     figure_fields: ClassVar[tuple[str, ...]]
 
     def __init__(self) -> None:
-        self.pulse = Pulse(f"the flusher of {self.stream}")
+        self.pulse = Pulse("flusher", self.stream)
 
     @property
     def table(self) -> Any:

@@ -66,7 +66,7 @@ class Supervisor:
         # Why the connection is to be made anew, though it lives.
         self._unsound = ""
         self._thread = threading.Thread(target=self._run, name=f"{name}-supervisor", daemon=True)
-        self.pulse = Pulse(f"the reader on {name}")
+        self.pulse = Pulse("reader", f"the connection {name}")
         self.connected = threading.Event()
         # Whether a first attempt has succeeded or failed, and how many succeeded.
         self.was_tried = threading.Event()

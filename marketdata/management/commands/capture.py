@@ -26,6 +26,7 @@ from marketdata.capture.startup import (
     resolve_symbols,
 )
 from marketdata.capture.watchdog import Watchdog
+from marketdata.health.server import checked_address, serving
 from marketdata.management.arguments import by_name, positive
 
 HELP = """\
@@ -91,6 +92,13 @@ class Command(BaseCommand):
             help="also keep the frames as received, in files that `sandbox --market replay` plays",
         )
         parser.add_argument(
+            "--metrics-address",
+            metavar="HOST:PORT",
+            default=settings.GRIDBOT_METRICS_ADDRESS,
+            help="serve /metrics, /healthz and /readyz on this address of this machine, for example "
+            "127.0.0.1:9464; the default is GRIDBOT_METRICS_ADDRESS, and without it nothing",
+        )
+        parser.add_argument(
             "--json",
             action="store_true",
             help="end with one machine-readable line and nothing else",
@@ -98,6 +106,9 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Check, run, report."""
+        address = options["metrics_address"]
+        if address:
+            checked_address(address)
         config = _config(options)
         service = CaptureService(config)
         quiet = options["json"]
@@ -114,6 +125,7 @@ class Command(BaseCommand):
         with (
             stop_on_signals(service.abandon) as stop,
             Watchdog(lambda: service.pulses).watching(),
+            serving(service, address) if address else nullcontext(),
             live_status(sys.stdout, quiet=quiet) as show,
             journal or nullcontext(),
         ):

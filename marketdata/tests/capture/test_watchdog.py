@@ -7,11 +7,13 @@ import os
 import threading
 
 import pytest
+from django.core.management import call_command
 
 from marketdata.capture.public_writers import TradeWriter
 from marketdata.capture.pulse import HUNG_SECONDS, Pulse
 from marketdata.capture.service import CaptureService
 from marketdata.capture.watchdog import LOOK_SECONDS, Watchdog, interval_from
+from marketdata.exits import ConfigurationError
 from marketdata.models import PublicTrade
 from marketdata.tests.capture.conftest import capture_config, until
 
@@ -58,7 +60,7 @@ def drained(listener):
 
 
 def test_a_thread_at_work_must_come_on_and_one_at_rest_need_not(clock):
-    pulse = Pulse("a part")
+    pulse = Pulse("part")
     with pulse:
         clock.now += HUNG_SECONDS
         assert (pulse.silent_seconds, pulse.is_hung) == (HUNG_SECONDS, False)
@@ -70,7 +72,7 @@ def test_a_thread_at_work_must_come_on_and_one_at_rest_need_not(clock):
 
 
 def test_a_part_that_must_turn_is_hung_when_nothing_begins_any_more(clock):
-    pulse = Pulse("a part", must_turn=True)
+    pulse = Pulse("part", must_turn=True)
     clock.now += 10 * HUNG_SECONDS
     assert not pulse.is_hung, "it has not begun"
     with pulse:
@@ -81,7 +83,7 @@ def test_a_part_that_must_turn_is_hung_when_nothing_begins_any_more(clock):
 
 
 def test_one_hung_thread_of_many_is_a_hung_part(clock):
-    pulse, entered, released = Pulse("a part"), threading.Event(), threading.Event()
+    pulse, entered, released = Pulse("part"), threading.Event(), threading.Event()
 
     def hang():
         with pulse:
@@ -102,14 +104,14 @@ def test_one_hung_thread_of_many_is_a_hung_part(clock):
 
 
 def test_a_thread_that_is_not_at_work_leaves_no_sign(clock):
-    pulse = Pulse("a part")
+    pulse = Pulse("part")
     pulse.beat()
     clock.now += HUNG_SECONDS + 1
     assert not pulse.is_hung
 
 
 def test_a_hung_part_is_not_fed_and_said_once_with_the_place(clock, caplog):
-    pulse, sent = Pulse("the flusher of trades"), []
+    pulse, sent = Pulse("flusher", "trades"), []
     watchdog = Watchdog(lambda: [pulse], sent.append)
     with pulse:
         assert watchdog.look()
@@ -212,11 +214,30 @@ def test_a_reader_that_hangs_in_a_frame_stops_the_feeding(sandbox, capturing, cl
         clock.now += HUNG_SECONDS + 1
         until(
             lambda: (
-                [each.name for each in service.pulses if each.is_hung]
-                == ["the reader of public streams"]
+                [each.name for each in service.pulses if each.is_hung] == ["the reader of public"]
             )
         )
         assert not watchdog.look()
         released.set()
         until(watchdog.look)
         running.finish()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_command_feeds_the_watchdog_and_serves_its_metrics(
+    sandbox, settings, listener, monkeypatch, caplog
+):
+    monkeypatch.setenv("WATCHDOG_USEC", "200000")
+    settings.BYBIT_ENDPOINTS = capture_config(sandbox).endpoints
+    options = {"symbols": "BTCUSDT", "no_private": True, "duration": 0.5, "json": True}
+    with caplog.at_level(logging.INFO, "marketdata.health.server"):
+        call_command("capture", metrics_address="127.0.0.1:0", **options)
+    told = drained(listener)
+    assert {"WATCHDOG=1", "READY=1", "STOPPING=1"} <= set(told)
+    assert "health and metrics on http://127.0.0.1:" in caplog.text
+
+
+@pytest.mark.django_db
+def test_an_address_for_everybody_is_a_wrong_setting():
+    with pytest.raises(ConfigurationError, match=r"0\.0\.0\.0 is not loopback"):
+        call_command("capture", metrics_address="0.0.0.0:9464")

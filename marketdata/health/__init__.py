@@ -1,0 +1,1 @@
+"""Health: what capture and the database say of themselves, for probes and for Prometheus."""

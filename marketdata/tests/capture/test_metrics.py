@@ -1,0 +1,173 @@
+"""What a running capture exports, read by the parser of the official client library."""
+
+from __future__ import annotations
+
+import json
+import socket
+
+import pytest
+import requests
+from prometheus_client.parser import text_string_to_metric_families
+
+from marketdata.capture.service import CaptureService
+from marketdata.exits import ConfigurationError
+from marketdata.health import metrics
+from marketdata.health.server import checked_address, serving
+from marketdata.tests.capture.conftest import capture_config, until
+
+FREE = "127.0.0.1:0"
+ROWS = "gridbot_capture_rows_total"
+
+
+def get(port: int, path: str = "/metrics") -> requests.Response:
+    return requests.get(f"http://127.0.0.1:{port}{path}", timeout=10)
+
+
+class Scraped:
+    """What was told at one moment, by name and labels; None for what was not."""
+
+    def __init__(self, port: int) -> None:
+        self.families = list(text_string_to_metric_families(get(port).text))
+        self._values = {
+            (sample.name, *sorted(sample.labels.items())): sample.value
+            for family in self.families
+            for sample in family.samples
+        }
+
+    def __call__(self, name: str, **labels: str) -> float | None:
+        return self._values.get((name, *sorted(labels.items())))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_capture_exports_what_became_of_its_rows(sandbox, capturing):
+    service = CaptureService(capture_config(sandbox))
+    with serving(service, FREE) as port, capturing(service) as running:
+        rows = sandbox.make_trades("BTCUSDT", 40)
+        sandbox.send_trades("BTCUSDT", rows)
+        sandbox.send_trades("BTCUSDT", rows[:15])
+        sandbox.send_raw('{"topic": "publicTrade.BTCUSDT", "data": [')
+        sandbox.drain()
+        until(lambda: Scraped(port)(ROWS, stream="trades", outcome="duplicate") == 15)
+        told = Scraped(port)
+        assert told(ROWS, stream="trades", outcome="stored") == 40
+        assert told("gridbot_capture_rows_received_total", stream="trades") == 55
+        assert told(ROWS, stream="unknown", outcome="quarantined") == 1
+        assert told("gridbot_capture_queue_rows", stream="trades") == 0
+        assert 0 <= told("gridbot_capture_last_message_age_seconds", stream="trades") < 60
+        assert 0 < told("gridbot_capture_lag_seconds", stream="trades") < 60
+        assert told("gridbot_capture_connections", kind="public", state="up") == 1
+        assert told("gridbot_capture_spool_limit_bytes") == 2**30
+        assert told("gridbot_capture_spool_bytes") == 0
+        assert told("gridbot_capture_part_silent_seconds", part="flusher") < 60
+        assert told("process_resident_memory_bytes") > 10**6
+        running.finish()
+        assert running.report.streams
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_outage_shows_while_it_lasts_and_is_counted_afterwards(sandbox, capturing):
+    service = CaptureService(capture_config(sandbox))
+    with serving(service, FREE) as port, capturing(service) as running:
+        sandbox.send_trades("BTCUSDT", sandbox.make_trades("BTCUSDT", 3))
+        until(lambda: get(port, "/readyz").status_code == 200)
+        before = Scraped(port)("gridbot_capture_reconnects_total", kind="public")
+        sandbox.refuse(3600)
+        sandbox.break_connections("reset")
+        until(lambda: Scraped(port)("gridbot_capture_open_gaps", stream="trades") == 2)
+        told, answer = Scraped(port), get(port, "/readyz")
+        assert told("gridbot_capture_connections", kind="public", state="down") == 1
+        assert told("gridbot_capture_open_gap_seconds", stream="trades") > 0
+        assert told("gridbot_capture_gaps_total") == 4
+        assert answer.status_code == 503
+        assert answer.json()["checks"]["streams"] == {
+            "ok": False,
+            "reason": "streams have gaps that go on",
+            "details": ["tickers: 2", "trades: 2"],
+        }
+        sandbox.refuse(0)
+        sandbox.wait_for_topics("publicTrade.BTCUSDT", "publicTrade.ETHUSDT")
+        for symbol in ("BTCUSDT", "ETHUSDT"):
+            sandbox.send_trades(symbol, sandbox.make_trades(symbol, 3))
+        until(lambda: Scraped(port)("gridbot_capture_open_gaps", stream="trades") == 0)
+        assert Scraped(port)("gridbot_capture_reconnects_total", kind="public") > before
+        running.finish()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_everything_described_is_exported_and_nothing_names_a_tenant(exchange, repairing):
+    with repairing(symbols=("BTCUSDT",)) as running, serving(running.service, FREE) as port:
+        for name in exchange.accounts:
+            exchange.script(name, 2)
+        exchange.send_trades("BTCUSDT", exchange.make_trades("BTCUSDT", 2))
+        assert_all_is_told(port)
+        running.finish()
+
+
+def assert_all_is_told(port):
+    until(lambda: Scraped(port)(ROWS, stream="orders", outcome="stored"))
+    until(lambda: Scraped(port)("gridbot_capture_ready") == 1)
+    scraped = Scraped(port)
+    told = {each.name: each for each in scraped.families if each.name.startswith("gridbot_")}
+    known = {each.name.removesuffix("_total"): each for each in metrics.CAPTURE}
+    assert told.keys() == known.keys()
+    for name, family in told.items():
+        assert (family.type, family.documentation) == (known[name].kind, known[name].meaning)
+        assert {frozenset(sample.labels) for sample in family.samples} == {
+            frozenset(known[name].labels)
+        }
+    assert scraped("gridbot_capture_accounts", state="served") == 3
+    assert scraped("gridbot_capture_rest_calls_total", code="0") > 0
+    assert abs(scraped("gridbot_capture_clock_skew_seconds")) < 5
+    assert not [
+        word for word in ("alice", "bob", "charlie", "main", "USDT") if word in get(port).text
+    ]
+
+
+def test_a_hung_part_is_no_healthy_process(sandbox, monkeypatch, db):
+    service = CaptureService(capture_config(sandbox))
+    now = 0.0
+    monkeypatch.setattr("marketdata.capture.pulse.monotonic", lambda: now)
+    with serving(service, FREE) as port, service.pulse:
+        assert get(port, "/healthz").json() == {
+            "status": "ok",
+            "checks": {"progress": {"ok": True}},
+        }
+        now = 121.0
+        answer = get(port, "/healthz")
+    assert answer.status_code == 503
+    assert answer.json()["checks"]["progress"]["details"] == ["the service"]
+
+
+def test_there_is_nothing_else_to_ask_for(sandbox, db):
+    with serving(CaptureService(capture_config(sandbox)), FREE) as port:
+        assert get(port, "/admin").status_code == 404
+        posted = requests.post(f"http://127.0.0.1:{port}/metrics", timeout=10)
+        assert posted.status_code == 405
+        assert json.loads(get(port, "/readyz").text)["status"] == "failing"
+
+
+@pytest.mark.parametrize(
+    "address", ["0.0.0.0:9464", "192.0.2.7:9464", "example.com:9464", "[::]:9464", ":9464"]
+)
+def test_metrics_stay_on_this_machine(address):
+    with pytest.raises(ConfigurationError):
+        checked_address(address)
+
+
+@pytest.mark.parametrize("address", ["9464", "127.0.0.1", "127.0.0.1:", "127.0.0.1:99999", "a b"])
+def test_what_is_no_address_is_refused(address):
+    with pytest.raises(ConfigurationError, match="no address for metrics"):
+        checked_address(address)
+
+
+def test_loopback_has_three_spellings():
+    assert checked_address("localhost:1") == checked_address("127.0.0.1:1") == ("127.0.0.1", 1)
+    assert checked_address("[::1]:9464") == ("::1", 9464)
+
+
+def test_an_address_that_is_taken_is_said(sandbox, db):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        service = CaptureService(capture_config(sandbox))
+        with pytest.raises(ConfigurationError, match="already in use"), serving(service, address):
+            pass
