@@ -1,0 +1,186 @@
+"""What the database says of the health of capture: for the site's probes and metrics.
+
+Figures are of kinds of streams; whose a row is plays no part.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import cache
+from typing import Any
+
+from django.db import connection, models
+from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.recorder import MigrationRecorder
+from django.db.models.fields.json import KT
+from django.db.models.functions import Coalesce, Now
+from django.utils import timezone
+
+from accounts.models import BybitAccount, User
+from marketdata.capture.feeds import Feed
+from marketdata.coverage.gap_rows import BEYOND_REACH
+from marketdata.coverage.ledger import NOT_FILLED
+from marketdata.coverage.report import PUBLIC_STREAMS, TABLES
+from marketdata.coverage.spans import Span, clipped, minus, union
+from marketdata.models import CaptureGap, CaptureLease, CoverageInterval
+
+WINDOW = timedelta(hours=24)
+
+
+@dataclass
+class StreamFigures:
+    """One kind of stream; the seconds are of the last 24 hours, over all symbols or accounts."""
+
+    feeds: int = 0
+    covered_seconds: float = 0.0
+    missing_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Freshness:
+    """Of each stream that has any: the time of its newest row, and how far it is vouched for."""
+
+    rows: dict[str, datetime] = field(default_factory=dict)
+    vouched: dict[str, datetime] = field(default_factory=dict)
+
+    def ages(self, now: datetime) -> dict[str, float]:
+        """Seconds since anything at all was known of each stream."""
+        newest = self.rows | {
+            stream: max(at, self.rows.get(stream, at)) for stream, at in self.vouched.items()
+        }
+        return {stream: (now - at).total_seconds() for stream, at in newest.items()}
+
+
+@cache
+def _known_migrations() -> frozenset[tuple[str, str]]:
+    # Of the code, which does not change while it runs; reading it costs more than a request may.
+    return frozenset(MigrationLoader(None).disk_migrations)
+
+
+def pending_migrations() -> int:
+    """How many migrations of the code the database lacks. Raises DatabaseError."""
+    recorder = MigrationRecorder(connection)
+    applied = set(recorder.applied_migrations()) if recorder.has_table() else set()
+    return len(_known_migrations() - applied)
+
+
+def freshness() -> Freshness:
+    """How recent each stream is; one index or a small table is asked for each."""
+    rows = {}
+    for stream, table in TABLES.items():
+        newest = table._default_manager.aggregate(newest=models.Max("exchange_ts"))["newest"]
+        if newest is not None:
+            rows[str(stream)] = newest
+    vouched = CoverageInterval.objects.values_list("stream").annotate(models.Max("ended_at"))
+    return Freshness(rows, {stream: at for stream, at in vouched if at is not None})
+
+
+def served_accounts() -> models.QuerySet[BybitAccount]:
+    """The accounts that capture should have: one that a tenant's wrong key has set aside, or that
+    is switched off, says nothing of the health of the site."""
+    return BybitAccount.objects.unscoped().filter(
+        status=BybitAccount.Status.ENABLED, user__status=User.Status.ACTIVE, user__is_active=True
+    )
+
+
+def expected_streams(known: Freshness) -> set[str]:
+    """The streams of which news is to be expected: those that ever had any, private ones as long
+    as there is an account to serve."""
+    streams = known.rows.keys() | known.vouched.keys()
+    if served_accounts().exists():
+        return set(streams)
+    return streams & {str(stream) for stream in PUBLIC_STREAMS}
+
+
+def lasting_gaps(older_than: timedelta) -> dict[str, int]:
+    """How many gaps of each stream go on, or wait for REST, for longer than that.
+
+    Those that wait for an archive, because REST shows no more, are not counted.
+    """
+    latest = timezone.now() - older_than
+    gaps = CaptureGap.objects.filter(
+        models.Q(ended_at=None, started_at__lt=latest) | models.Q(ended_at__lt=latest),
+        models.Q(account=None) | models.Q(account__in=served_accounts()),
+        state=CaptureGap.State.OPEN,
+    )
+    # Most rows have no note, and a comparison with nothing excludes nothing and includes nothing.
+    noted = gaps.annotate(
+        note=Coalesce(KT("evidence__note"), models.Value(""), output_field=models.TextField())
+    )
+    gaps = noted.exclude(note=BEYOND_REACH)
+    return dict(gaps.values_list("stream").annotate(models.Count("pk")).order_by("stream"))
+
+
+def gap_totals(now: datetime) -> Iterator[tuple[str, str, int, float]]:
+    """Stream, state, how many gaps, and their length together in seconds."""
+    length = models.ExpressionWrapper(
+        Coalesce("ended_at", models.Value(now)) - models.F("started_at"),
+        output_field=models.DurationField(),
+    )
+    rows = CaptureGap.objects.values_list("stream", "state").annotate(
+        count=models.Count("pk"), total=models.Sum(length)
+    )
+    for stream, state, count, total in rows:
+        yield stream, state, count, total.total_seconds()
+
+
+def figures(now: datetime) -> dict[str, StreamFigures]:
+    """What is covered and what is missing of the last 24 hours, by stream."""
+    window = Span(now - WINDOW, now)
+    covered, gaps = (
+        _spans(CoverageInterval, window),
+        _spans(CaptureGap, window, state__in=NOT_FILLED),
+    )
+    found: dict[str, StreamFigures] = {}
+    for feed in covered.keys() | gaps.keys():
+        told = found.setdefault(feed.stream, StreamFigures())
+        vouched = union(covered.get(feed, ()))
+        missing = union(gaps.get(feed, ()))
+        told.feeds += bool(vouched)
+        told.missing_seconds += _length(missing)
+        told.covered_seconds += _length(minus(vouched, missing))
+    return found
+
+
+def _spans(model: Any, window: Span, **of: Any) -> dict[Feed, list[Span]]:
+    lasting = models.Q(ended_at=None) | models.Q(ended_at__gte=window.start)
+    rows = model.objects.filter(lasting, started_at__lte=window.end, **of)
+    spans: dict[Feed, list[Span]] = {}
+    for *feed, start, end in rows.values_list(
+        "stream", "symbol", "account", "started_at", "ended_at"
+    ):
+        whole = Span(start, end or max(window.end, start))
+        spans.setdefault(Feed(*feed), []).extend(clipped([whole], window))
+    return spans
+
+
+def _length(spans: list[Span]) -> float:
+    return sum((span.end - span.start).total_seconds() for span in spans)
+
+
+def capture_is_running() -> bool:
+    """Whether a capture holds the lease, by the database's clock."""
+    return CaptureLease.objects.filter(expires_at__gt=Now()).exists()
+
+
+def accounts_by_status() -> dict[str, int]:
+    """How many exchange accounts there are of each status."""
+    rows = BybitAccount.objects.unscoped().order_by().values_list("status")
+    return dict.fromkeys(map(str, BybitAccount.Status), 0) | dict(rows.annotate(models.Count("pk")))
+
+
+def database_bytes() -> int | None:
+    """The size of the database; None where it is nowhere to be measured."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_database_size(current_database())")
+            return int(cursor.fetchone()[0])
+    name, size = str(connection.settings_dict["NAME"]), None
+    for path in (name, f"{name}-wal"):
+        with suppress(OSError):
+            size = (size or 0) + os.stat(path).st_size
+    return size
