@@ -54,11 +54,15 @@ class Outcome(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Checked:
-    """One account's outcome; `reason` says why it is not ok, in one sentence."""
+    """One account's outcome; `reason` says why it is not ok, in one sentence.
+
+    `code` is the exchange's, where it refused the request.
+    """
 
     account: str
     outcome: Outcome
     reason: str = ""
+    code: int = 0
     information: ApiKeyInformation | None = None
     warnings: Sequence[str] = ()
 
@@ -119,7 +123,7 @@ def _check(account: BybitAccount, endpoints: Endpoints, secrets: OpenedSecrets) 
     except ExchangeRejected as error:
         reason = f"{NOT_ACCEPTED}{error}"
         note_state(account.pk, reason)
-        return Checked(account=name, outcome=Outcome.NOT_ACCEPTED, reason=reason)
+        return Checked(account=name, outcome=Outcome.NOT_ACCEPTED, reason=reason, code=error.code)
     except BybitError as error:
         return Checked(account=name, outcome=Outcome.UNKNOWN, reason=str(error))
     except (VaultError, ValueError) as error:
