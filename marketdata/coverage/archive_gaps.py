@@ -9,9 +9,9 @@ from django.db import transaction
 
 from marketdata.capture.feeds import Feed
 from marketdata.coverage.archive_format import DAY, ROUNDING, Archive
-from marketdata.coverage.gap_rows import Span, hull
+from marketdata.coverage.gap_rows import Span, hull, locked_gap, with_first_bounds
 from marketdata.coverage.ledger import gaps_of, intervals_of
-from marketdata.coverage.spans import minus
+from marketdata.coverage.spans import TICK, minus
 from marketdata.models import CaptureGap, CoverageInterval, Stream
 
 MINUTE = timedelta(minutes=1)
@@ -24,6 +24,16 @@ EVIDENCE = "archives"
 def minute_of(at: datetime) -> datetime:
     """The minute that a time lies in."""
     return at.replace(second=0, microsecond=0)
+
+
+def feed_of(archive: Archive) -> Feed:
+    """The feed whose rows the file holds."""
+    return Feed(Stream.TRADES, archive.symbol)
+
+
+def day_of(archive: Archive) -> Span:
+    """The whole of the file's day."""
+    return Span(archive.day, archive.day + DAY - TICK)
 
 
 def claimed_span(archive: Archive, now: datetime) -> Span:
@@ -85,10 +95,10 @@ def judge_gap(
 
     What other archives have proven of it before counts as well, so that a gap of several days
     closes in whatever order their files come. A gap without an end is capture's, and goes on.
-    Returns the gap as it is then, None if it is gone; a dry run writes nothing.
+    Returns the gap as it is then, None if it is gone or pruned; a dry run writes nothing.
     """
     with transaction.atomic():
-        gap = CaptureGap.objects.select_for_update().filter(pk=pk).first()
+        gap = locked_gap(pk)
         if gap is None:
             return None
         gap.attempts += 1
@@ -113,7 +123,7 @@ def covered_of(archive: Archive) -> list[Span]:
 
     In a file with whole seconds, only what its rounded times are sure to lie in.
     """
-    feed = Feed(Stream.TRADES, archive.symbol, None)
+    feed = feed_of(archive)
     day = Span(archive.day - ROUNDING, archive.day + DAY + ROUNDING)
     vouched = [Span(row.started_at, row.ended_at or day.end) for row in intervals_of(feed, day)]
     gaps = [Span(row.started_at, row.ended_at or day.end) for row in gaps_of(feed, day)]
@@ -168,8 +178,7 @@ def _shrink(gap: CaptureGap, whole: Span, missing: Span | None) -> None:
         return
     gap.state, gap.source = CaptureGap.State.PARTIAL, CoverageInterval.Source.ARCHIVE
     if missing != whole:
-        first = {"started_at": whole.start.isoformat(), "ended_at": whole.end.isoformat()}
-        gap.evidence = {"first": first, **gap.evidence}
+        gap.evidence = with_first_bounds(gap)
         gap.started_at, gap.ended_at = missing.start, missing.end
 
 

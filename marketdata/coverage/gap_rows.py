@@ -40,6 +40,12 @@ def open_gaps(**of: Any) -> list[CaptureGap]:
     return [gap for gap in rows.order_by("started_at") if gap.evidence.get("note") != BEYOND_REACH]
 
 
+def locked_gap(pk: int) -> CaptureGap | None:
+    """The gap as it is now, for this transaction alone; None where it is gone, or pruned."""
+    rows = CaptureGap.objects.select_for_update().exclude(state=CaptureGap.State.PRUNED)
+    return rows.filter(pk=pk).first()
+
+
 def give_up_gaps(note: str, **of: Any) -> None:
     """Say of the gaps that have ended and can be filled by nobody that it is so."""
     for gap in open_gaps(**of):
@@ -70,10 +76,11 @@ def note_attempt(
     A gap that is complete gets the state `done`; one that is complete at its beginning or its
     end shrinks to what is left. One without an end is capture's, and goes on after this. The row
     is read anew: capture may have written its end meanwhile. What is FILLED of it is vouched for.
-    What was never asked, because of too many requests, is no attempt.
+    What was never asked, because of too many requests, is no attempt. One that was pruned
+    meanwhile stays so.
     """
     with transaction.atomic():
-        gap = CaptureGap.objects.select_for_update().filter(pk=pk).first()
+        gap = locked_gap(pk)
         if gap is None:
             return {}
         if not isinstance(error, RateLimited):
@@ -108,7 +115,7 @@ def note_early(
     `until` then, which lies before the gap's end.
     """
     with transaction.atomic():
-        gap = CaptureGap.objects.select_for_update().filter(pk=pk).first()
+        gap = locked_gap(pk)
         if gap is None or gap.ended_at is None:
             return {}
         gap.rows_added += rows_added
@@ -126,14 +133,19 @@ def note_early(
             vouch(gap.stream, gap.symbol, gap.account_id, sure.start, sure.end, source)
             start = sure.end + TICK
         if start != gap.started_at:
-            gap.evidence = {"first": _bounds(gap.started_at, gap.ended_at), **gap.evidence}
+            gap.evidence = with_first_bounds(gap)
             gap.started_at = start
         gap.save(update_fields=["rows_added", "started_at", "evidence"])
         return states | {gap.pk: CaptureGap.State(gap.state)}
 
 
-def _bounds(start: datetime, end: datetime) -> dict[str, str]:
-    return {"started_at": start.isoformat(), "ended_at": end.isoformat()}
+def with_first_bounds(gap: CaptureGap) -> dict[str, Any]:
+    """The evidence of a gap that is about to shrink for the first time: it names its bounds."""
+    ended_at = gap.ended_at and gap.ended_at.isoformat()
+    return {
+        "first": {"started_at": gap.started_at.isoformat(), "ended_at": ended_at},
+        **gap.evidence,
+    }
 
 
 def _shrink(gap: CaptureGap, whole: Span, complete: Span, done: CaptureGap.State) -> Span | None:
@@ -146,7 +158,7 @@ def _shrink(gap: CaptureGap, whole: Span, complete: Span, done: CaptureGap.State
         gap.state = done
         return whole
     gap.state = CaptureGap.State.PARTIAL
-    gap.evidence = {"first": _bounds(whole.start, whole.end), **gap.evidence}
+    gap.evidence = with_first_bounds(gap)
     if begins:
         gap.started_at = max(whole.start, complete.end)
         return Span(whole.start, gap.started_at - TICK)

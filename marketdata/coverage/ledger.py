@@ -23,7 +23,12 @@ from marketdata.models import CaptureGap, CoverageInterval
 
 Source = CoverageInterval.Source
 # Gaps in which rows are still missing, or may be.
-NOT_FILLED = (CaptureGap.State.OPEN, CaptureGap.State.PARTIAL, CaptureGap.State.UNFILLABLE)
+NOT_FILLED = (
+    CaptureGap.State.OPEN,
+    CaptureGap.State.PARTIAL,
+    CaptureGap.State.UNFILLABLE,
+    CaptureGap.State.PRUNED,
+)
 # One writer of intervals at a time; any number that nobody else uses would do.
 WRITERS_LOCK = 0x67726964
 FEEDS_AT_ONCE = 200
@@ -47,7 +52,7 @@ def vouch(
     """Note that everything of a feed from `start` to `end`, both included, is stored.
 
     Of what `source` is: live, rest or archive. Nothing happens when no whole millisecond lies
-    between them, or when the account is gone.
+    between them, or when the account is gone. What was pruned of it is not vouched for.
     """
     span = on_ticks(start, end)
     if span is not None:
@@ -58,10 +63,10 @@ def vouch_all(claims: Mapping[Feed, Iterable[Span]], source: Source) -> dict[Fee
     """Note many claims in one transaction; of each feed the row that holds its last instant."""
     last: dict[Feed, Grown] = {}
     with transaction.atomic():
-        _lock_writers()
+        lock_writers()
         wanted = _of_living_accounts(claims)
         for start in range(0, len(wanted), FEEDS_AT_ONCE):
-            chunk = dict(list(wanted.items())[start : start + FEEDS_AT_ONCE])
+            chunk = _not_pruned(dict(list(wanted.items())[start : start + FEEDS_AT_ONCE]))
             rows = _rows_near(chunk)
             for feed, spans in chunk.items():
                 for span in spans:
@@ -73,7 +78,7 @@ def vouch_all(claims: Mapping[Feed, Iterable[Span]], source: Source) -> dict[Fee
 def withdraw(feed: Feed, span: Span) -> None:
     """Note that something of `span` was found missing: no interval speaks of it any more."""
     with transaction.atomic():
-        _lock_writers()
+        lock_writers()
         for row in intervals_of(feed, span):
             if row.ended_at is None:
                 continue
@@ -92,7 +97,7 @@ def grow(ends: Mapping[int, datetime]) -> int:
     if not ends:
         return 0
     # Before any row: who withdraws has the lock when it comes to rows.
-    _lock_writers()
+    lock_writers()
     table = connection.ops.quote_name(CoverageInterval._meta.db_table)
     pks, moments = list(ends), list(ends.values())
     with connection.cursor() as cursor:
@@ -130,6 +135,14 @@ def gaps_of(feed: Feed, bounds: Span | None = None) -> list[CaptureGap]:
     return list(rows.order_by("started_at", "pk"))
 
 
+def lock_writers() -> None:
+    """Have all other writers of intervals wait for the end of this transaction."""
+    # SQLite's transactions have the whole file; PostgreSQL's would merge past each other.
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [WRITERS_LOCK])
+
+
 # --- how it is written ---------------------------------------------------------------------------
 
 
@@ -144,13 +157,6 @@ class _Row:
     gone: bool = False
 
 
-def _lock_writers() -> None:
-    # SQLite's transactions have the whole file; PostgreSQL's would merge past each other.
-    if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [WRITERS_LOCK])
-
-
 def _of_living_accounts(claims: Mapping[Feed, Iterable[Span]]) -> dict[Feed, list[Span]]:
     named = {feed.account_id for feed in claims if feed.account_id is not None}
     there = set(
@@ -163,6 +169,25 @@ def _of_living_accounts(claims: Mapping[Feed, Iterable[Span]]) -> dict[Feed, lis
         for feed, spans in claims.items()
         if feed.account_id is None or feed.account_id in there
     }
+
+
+def _not_pruned(claims: dict[Feed, list[Span]]) -> dict[Feed, list[Span]]:
+    """The claims without what retention has deleted, or is about to: a capture that lives for
+    months, or a repair that has asked before, may claim it once more."""
+    spans = [span for each in claims.values() for span in each]
+    if not spans:
+        return claims
+    pruned: dict[Feed, list[Span]] = {}
+    for row in rows_of_feeds(
+        CaptureGap,
+        claims,
+        state=CaptureGap.State.PRUNED,
+        started_at__lte=max(span.end for span in spans),
+        ended_at__gte=min(span.start for span in spans),
+    ):
+        feed = Feed(row.stream, row.symbol, row.account_id)
+        pruned.setdefault(feed, []).append(Span(row.started_at, row.ended_at))
+    return {feed: minus(each, pruned.get(feed, ())) for feed, each in claims.items()}
 
 
 def _rows_near(claims: Mapping[Feed, list[Span]]) -> dict[Feed, list[_Row]]:

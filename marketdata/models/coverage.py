@@ -72,6 +72,8 @@ class CaptureGap(Span):
         FILLED = "filled"
         PARTIAL = "partial"
         UNFILLABLE = "unfillable"
+        # Rows were here, or may have been, and retention has deleted them: nobody asks for them.
+        PRUNED = "pruned"
 
     reason = models.CharField(max_length=200)
     state = models.CharField(max_length=10, choices=State, default=State.OPEN)
