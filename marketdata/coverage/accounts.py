@@ -262,14 +262,15 @@ def _left_open(
 
 def known_until(context: AccountContext, gap: CaptureGap) -> datetime:
     """Up to when an account's executions are known to be there, before a gap: the last row stored
-    before it, or the end of a gap that was filled since; without any, the gap's own start."""
+    before it, or the end of a gap that was filled since, or of what was pruned; without any, the
+    gap's own start."""
     executions = PrivateExecution.objects.filter(
         account=context.account_id, exchange_ts__lte=gap.started_at
     )
     filled = CaptureGap.objects.filter(
         stream=Stream.EXECUTIONS,
         account=context.account_id,
-        state=CaptureGap.State.FILLED,
+        state__in=(CaptureGap.State.FILLED, CaptureGap.State.PRUNED),
         ended_at__lte=gap.started_at,
     )
     last_row = executions.order_by("-exchange_ts").values_list("exchange_ts", flat=True).first()

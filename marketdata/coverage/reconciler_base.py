@@ -12,12 +12,14 @@ from marketdata.bybit.records import Parsed, Reject
 from marketdata.bybit.rest_client import BybitRestClient
 from marketdata.capture.accounts import AccountContext
 from marketdata.capture.books import Books
+from marketdata.capture.feeds import Feed
 from marketdata.capture.startup import exact_digits
 from marketdata.capture.storing import CONFLICT
 from marketdata.capture.tally import StreamKey
 from marketdata.capture.writers import Writer
 from marketdata.coverage.archive_twins import without_twins
 from marketdata.coverage.findings import Finding
+from marketdata.coverage.pruned import without_pruned
 from marketdata.coverage.spans import Span
 from marketdata.models import Stream
 
@@ -95,7 +97,7 @@ class ReconcilerBase:
         """Write and flush, and count; those of the rows that were not there before."""
         if not self._is_wanted():
             raise Unwanted
-        rows: Sequence[Any] = parsed.records
+        rows: Sequence[Any] = _wanted(key, parsed.records)
         conflicts: Sequence[Any] = ()
         if key.stream == Stream.TRADES:
             rows, conflicts = without_twins(rows)
@@ -124,6 +126,15 @@ class ReconcilerBase:
             finding.missing = finding.missing or finding.asked
             finding.note = f"{finding.refused} rows are in quarantine; {finding.note}".rstrip("; ")
         return finding
+
+
+def _wanted(key: StreamKey, rows: Sequence[Any]) -> Sequence[Any]:
+    """Those of `rows` that retention has not deleted. The present states of orders, positions
+    and balances are wanted however long they have not changed."""
+    if not rows or key.stream not in (Stream.TRADES, Stream.EXECUTIONS):
+        return rows
+    symbol = "" if key.account_id else rows[0].symbol
+    return without_pruned(Feed(key.stream, symbol, key.account_id), rows)
 
 
 def identity(writer: Writer[Any], row: Any) -> tuple[Any, ...]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from django.db import transaction
 
+from marketdata.bybit.constants import EPOCH
 from marketdata.bybit.errors import BybitError
 from marketdata.bybit.records import Parsed, TradeRecord
 from marketdata.capture.feeds import Feed
@@ -30,6 +31,7 @@ from marketdata.coverage.gap_rows import (
     unfinished_gaps,
 )
 from marketdata.coverage.ledger import Source, withdraw
+from marketdata.coverage.pruned import pruned_spans
 from marketdata.coverage.reconciler_base import ReconcilerBase, identity, stored_keys, times_within
 from marketdata.coverage.spans import TICK, clipped
 from marketdata.models import CaptureGap, PublicTrade, Stream
@@ -240,9 +242,8 @@ class _Reach:
         begins_at = self.begins_at
         if begins_at is None or self._oldest_stored == begins_at:
             return None
-        earlier = PublicTrade.objects.filter(symbol=self._symbol, exchange_ts__lte=begins_at)
-        times = earlier.order_by("-exchange_ts").values_list("exchange_ts", flat=True)
-        return Span(last, begins_at) if (last := times.first()) is not None else None
+        last = _last_trade(self._symbol, begins_at)
+        return Span(last, begins_at) if last is not None else None
 
     def _has_stored(self, until: datetime) -> bool:
         trades = PublicTrade.objects.filter(symbol=self._symbol)
@@ -265,9 +266,18 @@ def _unproven_before(symbol: str, lost: Span, heard: Sequence[Span]) -> list[Spa
 
 def _last_before(symbol: str, lost: Span) -> Span | None:
     """From the last trade that is stored when `lost` begins to just before that; may be nothing."""
-    trades = PublicTrade.objects.filter(symbol=symbol, exchange_ts__lte=lost.start)
-    last = trades.order_by("-exchange_ts").values_list("exchange_ts", flat=True).first()
+    last = _last_trade(symbol, lost.start)
     return Span(last, lost.start - TICK) if last is not None else None
+
+
+def _last_trade(symbol: str, until: datetime) -> datetime | None:
+    """The time of the last trade that is stored by then; where it was pruned, the first instant
+    of which trades are kept."""
+    trades = PublicTrade.objects.filter(symbol=symbol, exchange_ts__lte=until)
+    last = trades.order_by("-exchange_ts").values_list("exchange_ts", flat=True).first()
+    pruned = pruned_spans(Feed(Stream.TRADES, symbol), Span(EPOCH, until))
+    kept_from = pruned[-1].end + TICK if pruned and pruned[-1].end < until else None
+    return max((at for at in (last, kept_from) if at is not None), default=None)
 
 
 def _is_early(gap: CaptureGap, span: Span, left: Span | None, until: datetime) -> bool:
