@@ -76,7 +76,9 @@ def as_json(reports: Sequence[FeedReport], verifications: Sequence[Verification]
 def _print_tables(
     console: Console, reports: Sequence[FeedReport], verifications: Sequence[Verification] | None
 ) -> None:
-    table = Table("of", "stream", "from (UTC)", "to (UTC)", "complete", "missing s", "by")
+    table = Table(
+        "of", "stream", "from (UTC)", "to (UTC)", "complete", "missing s", "by", "pruned up to"
+    )
     for column in table.columns[4:6]:
         column.justify = "right"
     for report in reports:
@@ -84,6 +86,7 @@ def _print_tables(
         table.add_row(
             report.subject, report.feed.stream, _time(span.start), _time(span.end),
             _percent(report), f"{report.missing_seconds:,.3f}", ", ".join(sorted(report.by_source)),
+            _time(report.pruned) if report.pruned else "-",
             style="red" if report.holes else "",
         )  # fmt: skip
     console.print(table)
@@ -112,6 +115,7 @@ def _lines(
         lines.append(
             f"{report.subject} {report.feed.stream} {_span(report.asked)}: {_percent(report)} "
             f"complete, {report.missing_seconds:.3f} s missing"
+            + (f", pruned up to {_time(report.pruned)}" if report.pruned else "")
         )
         lines += [f"  {_hole(hole)}" for hole in report.holes]
     for each in verifications or ():
@@ -153,6 +157,7 @@ def _feed_json(report: FeedReport) -> dict[str, Any]:
         **_span_json(report.asked),
         "share": report.share,
         "missing_seconds": round(report.missing_seconds, 3),
+        "pruned_until": report.pruned and report.pruned.isoformat(),
         "seconds_by_source": {name: round(s, 3) for name, s in report.by_source.items()},
         "missing": [
             {

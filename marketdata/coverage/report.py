@@ -17,6 +17,7 @@ from accounts.models import BybitAccount
 from marketdata.capture.accounts import full_name
 from marketdata.capture.feeds import Feed
 from marketdata.coverage.ledger import gaps_of, intervals_of
+from marketdata.coverage.pruned import pruned_until
 from marketdata.coverage.spans import TICK, Span, clipped, minus, union
 from marketdata.models import (
     CaptureGap,
@@ -58,7 +59,7 @@ class Hole:
 
 @dataclass
 class FeedReport:
-    """One feed within `asked`."""
+    """One feed within `asked`; `pruned` is the last instant of it that retention has deleted."""
 
     feed: Feed
     subject: str
@@ -66,6 +67,7 @@ class FeedReport:
     covered: list[Span] = field(default_factory=list)
     by_source: dict[str, float] = field(default_factory=dict)
     holes: list[Hole] = field(default_factory=list)
+    pruned: datetime | None = None
 
     @property
     def share(self) -> float:
@@ -85,13 +87,15 @@ def report_on(feed: Feed, subject: str, since: datetime | None, until: datetime 
               now: datetime) -> FeedReport | None:  # fmt: skip
     """What is known of a feed from `since` to `until`; None when that is nothing at all.
 
-    Without `since` from the first thing known of it; without `until` to the last: an instant
-    that is vouched for, or the end of a gap, which for one that lasts is `now`.
+    Without `since` from the first thing known of it, behind what was pruned; without `until` to
+    the last: an instant that is vouched for, or the end of a gap, which for one that lasts is
+    `now`.
     """
-    life = _life(feed, now)
+    life, pruned = _life(feed, now), pruned_until(feed)
     if life is None:
         return None
-    asked = Span(since or life.start, until or life.end)
+    kept_from = max(life.start, pruned + TICK) if pruned else life.start
+    asked = Span(since or kept_from, until or life.end)
     if asked.start > asked.end:
         return None
     rows = intervals_of(feed, asked)
@@ -103,7 +107,8 @@ def report_on(feed: Feed, subject: str, since: datetime | None, until: datetime 
         for gap in gaps_of(feed, asked)
     ]
     # A row that was found missing within an interval is a gap, whatever the interval says.
-    report = FeedReport(feed, subject, asked, minus(vouched, [span for span, _ in gaps]))
+    covered = minus(vouched, [span for span, _ in gaps])
+    report = FeedReport(feed, subject, asked, covered, pruned=pruned)
     for source, spans in pieces:
         report.by_source[source] = report.by_source.get(source, 0.0) + _length(spans)
     report.holes = list(_holes(asked, report.covered, gaps))
