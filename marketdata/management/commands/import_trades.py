@@ -18,7 +18,9 @@ from marketdata.capture.writers import DatabaseUnavailable
 from marketdata.coverage.archive import ArchiveImporter, ChangedFile, ImportReport
 from marketdata.coverage.archive_display import Begin, as_json, imports_table, progress
 from marketdata.coverage.archive_format import Archive, check
+from marketdata.coverage.archive_gaps import day_of, feed_of
 from marketdata.coverage.archive_lines import RefusedFile
+from marketdata.coverage.pruned import pruned_spans, reopen
 from marketdata.exits import ConfigurationError, ExitCode, Unavailable
 from marketdata.models import EnvironmentStamp
 
@@ -29,9 +31,11 @@ plain or gzip: store the trades that are missing, compare the others, close the 
   manage.py import_trades BTCUSDT2026-01-31.csv.gz
   manage.py import_trades --dry-run BTCUSDT2026-01-*.csv.gz    compare, store nothing
   manage.py import_trades --environment sandbox made.csv       not of the exchange's mainnet
+  manage.py import_trades --restore BTCUSDT2025-01-*.csv.gz    bring back what was pruned
 
 All files are read to their end before anything is stored; if one is cut, damaged or of another
-format, nothing is. Importing a file again changes nothing.
+format, nothing is. Importing a file again changes nothing. A file of a day that `prune` has deleted
+is refused without --restore; the next `prune` by the same policy deletes it once more.
 Exit codes: 0 ok, 1 a file changed while it was read, 2 usage, 4 configuration or a refused file,
 6 rows are in conflict with what is stored or cannot be read (they are in quarantine), 75 the
 database cannot be reached."""
@@ -57,6 +61,9 @@ class Command(BaseCommand):
             help="where the trades are from; the default is mainnet, where the archives are from",
         )
         parser.add_argument(
+            "--restore", action="store_true", help="bring back what of these days was pruned"
+        )
+        parser.add_argument(
             "--json",
             action="store_true",
             help="end with one machine-readable line and nothing else",
@@ -70,6 +77,8 @@ class Command(BaseCommand):
         try:
             with progress(sys.stdout, quiet=options["json"]) as begin:
                 archives = [_checked(path, begin) for path in options["files"]]
+                if not options["restore"]:
+                    _refuse_pruned(archives)
                 if not dry_run:
                     stamp_environment(environment)
                 reports = _imported(archives, begin, dry_run=dry_run)
@@ -106,11 +115,25 @@ def _checked(path: Path, begin: Begin) -> Archive:
         raise ConfigurationError(f"{path} is refused: {error}. Nothing was stored.") from None
 
 
+def _refuse_pruned(archives: Sequence[Archive]) -> None:
+    for archive in archives:
+        if pruned := pruned_spans(feed_of(archive), day_of(archive)):
+            raise ConfigurationError(
+                f"{archive.name} is refused: {archive.symbol} was pruned up to "
+                f"{pruned[-1].end:%Y-%m-%d %H:%M:%S} UTC of that day. --restore brings it back. "
+                "Nothing was stored."
+            )
+
+
 def _imported(archives: Sequence[Archive], begin: Begin, *, dry_run: bool) -> list[ImportReport]:
     importer, verb = ArchiveImporter(dry_run=dry_run), "comparing" if dry_run else "importing"
-    return [
-        importer.run(archive, begin(f"{verb} {archive.name}", archive.size)) for archive in archives
-    ]
+    reports = []
+    for archive in archives:
+        if not dry_run:
+            # Before its rows: a prune at work deletes what is declared, and nothing else.
+            reopen(feed_of(archive), day_of(archive))
+        reports.append(importer.run(archive, begin(f"{verb} {archive.name}", archive.size)))
+    return reports
 
 
 def _exit_code(reports: Sequence[ImportReport]) -> ExitCode:
