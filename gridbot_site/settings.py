@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from datetime import timedelta
+from functools import partial
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ from gridbot_site.environment import (
     words,
 )
 from marketdata.bybit.environments import Environment, endpoints_from_environment
+from marketdata.prune.policy import PUBLIC as PRUNED_BY_SETTINGS
+from marketdata.prune.policy import retention_age
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -218,6 +221,14 @@ GRIDBOT_METRICS_NETWORKS = configured(
 )
 GRIDBOT_READY_STALE_SECONDS = seconds("GRIDBOT_READY_STALE_SECONDS", default=60.0)
 GRIDBOT_READY_GAP_SECONDS = seconds("GRIDBOT_READY_GAP_SECONDS", default=300.0)
+
+# How long `manage.py prune` keeps what is the operator's (docs/prune.md). Tenants' rows have no
+# setting: they are pruned by name alone.
+GRIDBOT_RETENTION = {
+    kind: configured(partial(retention_age, text), name=name)
+    for kind in PRUNED_BY_SETTINGS
+    if (text := env.str(name := f"GRIDBOT_RETENTION_{kind.upper()}", default=""))
+}
 
 # The exchange environment of the public streams; EVENTSAVER_ENVIRONMENT wins over _TESTNET.
 _testnet = flag("EVENTSAVER_TESTNET", default=True)

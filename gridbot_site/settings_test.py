@@ -19,6 +19,7 @@ for _name in list(os.environ):
             "GRIDBOT_METRICS_",
             "GRIDBOT_READY_",
             "BYBIT_",
+            "GRIDBOT_RETENTION_",
         )
     ):
         del os.environ[_name]

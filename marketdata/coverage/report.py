@@ -138,7 +138,7 @@ def _life(feed: Feed, now: datetime) -> Span | None:
     lasting = gaps.filter(ended_at=None).exists()
     starts = [at for at in (vouched["first"], missed["first"]) if at is not None]
     ends = [at for at in (vouched["last"], missed["last"], now if lasting else None) if at]
-    rows = _rows(feed).aggregate(first=models.Min("exchange_ts"), last=models.Max("exchange_ts"))
+    rows = rows_of(feed).aggregate(first=models.Min("exchange_ts"), last=models.Max("exchange_ts"))
     if rows["first"] is not None and not (starts and rows["first"] >= min(starts) - TICK):
         starts.append(rows["first"])
     if not ends and rows["last"] is not None:
@@ -146,7 +146,8 @@ def _life(feed: Feed, now: datetime) -> Span | None:
     return Span(min(starts), max(ends)) if starts and ends else None
 
 
-def _rows(feed: Feed) -> models.QuerySet[Any]:
+def rows_of(feed: Feed) -> models.QuerySet[Any]:
+    """The stored rows of a feed."""
     rows: models.QuerySet[Any] = TABLES[feed.stream]._default_manager.all()
     if feed.account_id is None:
         return rows.filter(symbol=feed.symbol)

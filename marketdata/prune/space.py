@@ -1,0 +1,136 @@
+"""The room that tables take, and giving back what deleted rows leave.
+
+SQLite's file shrinks by PRAGMA incremental_vacuum, a few pages in each transaction, where the
+database was made with auto_vacuum=INCREMENTAL (https://www.sqlite.org/pragma.html#pragma_auto_vacuum).
+PostgreSQL's VACUUM keeps the room for new rows (https://www.postgresql.org/docs/current/routine-vacuuming.html);
+only VACUUM FULL, which locks the table for as long as it takes, would give it back.
+"""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from django.db import OperationalError, connection, models
+
+from marketdata.exits import ConfigurationError
+
+INCREMENTAL = 2
+PAGES_AT_ONCE = 2000
+# What a VACUUM of SQLite writes: the database anew, and that once more through its log.
+VACUUM_ROOM = 2
+
+
+@dataclass
+class GivenBack:
+    """What was measured around it: bytes of the database and its log, seconds, and a word on it."""
+
+    before: int = 0
+    after: int = 0
+    seconds: float = 0.0
+    longest_seconds: float = 0.0
+    note: str = ""
+
+
+def database_bytes() -> int:
+    """What the database takes on disk: by PostgreSQL's word, or SQLite's file with its log."""
+    if connection.vendor == "postgresql":
+        return _number("SELECT pg_database_size(current_database())")
+    files = (Path(f"{_file()}{end}") for end in ("", "-wal"))
+    return sum(file.stat().st_size for file in files if file.exists())
+
+
+def table_bytes(table: str) -> int | None:
+    """What a table takes with its indexes; None where this SQLite was built without a count."""
+    if connection.vendor == "postgresql":
+        return _number("SELECT pg_total_relation_size(%s::regclass)", table)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT name FROM sqlite_schema WHERE tbl_name = %s AND rootpage", [table])
+        names = [name for (name,) in cursor.fetchall()]
+    size = "SELECT COALESCE(SUM(pgsize), 0) FROM dbstat WHERE aggregate = 1 AND name = %s"
+    try:
+        return sum(_number(size, name) for name in names)
+    except OperationalError:
+        return None
+
+
+def give_back(tables: Collection[type[models.Model]], stop: threading.Event) -> GivenBack:
+    """Give back what was deleted from `tables`; between two steps `stop` ends it."""
+    result, began = GivenBack(before=database_bytes()), time.monotonic()
+    if connection.vendor == "postgresql":
+        for table in sorted(model._meta.db_table for model in tables):
+            if not stop.is_set():
+                _execute(f"VACUUM (ANALYZE) {connection.ops.quote_name(table)}")
+        result.note = "PostgreSQL keeps the room for new rows"
+    elif is_incremental():
+        result.longest_seconds = _shrink(stop)
+    else:
+        result.note = (
+            "the room is kept for new rows: this database was made without incremental vacuum; "
+            "`manage.py prune --vacuum`, once, rewrites it"
+        )
+    result.after, result.seconds = database_bytes(), time.monotonic() - began
+    return result
+
+
+def rewrite() -> GivenBack:
+    """Rewrite a SQLite database so that it can shrink from now on; nobody can write meanwhile.
+
+    Raises ConfigurationError on PostgreSQL, or without the room for it.
+    """
+    if connection.vendor != "sqlite":
+        raise ConfigurationError("--vacuum rewrites a SQLite database; PostgreSQL needs none.")
+    result, began = GivenBack(before=database_bytes()), time.monotonic()
+    free, needed = shutil.disk_usage(_file().parent).free, VACUUM_ROOM * result.before
+    if free < needed:
+        raise ConfigurationError(
+            f"Rewriting takes up to {needed / 1e6:,.0f} MB beside the database for a while, and "
+            f"{free / 1e6:,.0f} MB are free."
+        )
+    _execute(f"PRAGMA auto_vacuum = {INCREMENTAL}")
+    _execute("VACUUM")
+    _execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    result.after, result.seconds = database_bytes(), time.monotonic() - began
+    return result
+
+
+def is_incremental() -> bool:
+    """Whether this SQLite database can give pages back."""
+    return _number("PRAGMA auto_vacuum") == INCREMENTAL
+
+
+def _shrink(stop: threading.Event) -> float:
+    longest, free = 0.0, _number("PRAGMA freelist_count")
+    while free and not stop.is_set():
+        began = time.monotonic()
+        _execute(f"PRAGMA incremental_vacuum({PAGES_AT_ONCE})")
+        took, before = time.monotonic() - began, free
+        longest, free = max(longest, took), _number("PRAGMA freelist_count")
+        if free >= before:
+            break
+        stop.wait(took)
+    # The file itself gets shorter when its log is written into it.
+    _execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return longest
+
+
+def _file() -> Path:
+    return Path(str(connection.settings_dict["NAME"]))
+
+
+def _number(statement: str, *values: str) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, list(values))
+        return int(cursor.fetchone()[0])
+
+
+def _execute(statement: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+        # SQLite works while it is asked for rows, also where there are none.
+        if connection.vendor == "sqlite":
+            cursor.fetchall()
