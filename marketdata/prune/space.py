@@ -29,7 +29,7 @@ VACUUM_ROOM = 2
 class GivenBack:
     """What was measured around it: bytes of the database and its log, seconds, and a word on it."""
 
-    before: int = 0
+    before: int
     after: int = 0
     seconds: float = 0.0
     longest_seconds: float = 0.0
@@ -58,9 +58,14 @@ def table_bytes(table: str) -> int | None:
         return None
 
 
-def give_back(tables: Collection[type[models.Model]], stop: threading.Event) -> GivenBack:
-    """Give back what was deleted from `tables`; between two steps `stop` ends it."""
-    result, began = GivenBack(before=database_bytes()), time.monotonic()
+def give_back(
+    tables: Collection[type[models.Model]], stop: threading.Event, *, before: int
+) -> GivenBack:
+    """Give back what was deleted from `tables`; between two steps `stop` ends it.
+
+    `before` is what the database took before that, in bytes: deleting fills its log.
+    """
+    result, began = GivenBack(before), time.monotonic()
     if connection.vendor == "postgresql":
         for table in sorted(model._meta.db_table for model in tables):
             if not stop.is_set():
@@ -84,7 +89,7 @@ def rewrite() -> GivenBack:
     """
     if connection.vendor != "sqlite":
         raise ConfigurationError("--vacuum rewrites a SQLite database; PostgreSQL needs none.")
-    result, began = GivenBack(before=database_bytes()), time.monotonic()
+    result, began = GivenBack(database_bytes()), time.monotonic()
     free, needed = shutil.disk_usage(_file().parent).free, VACUUM_ROOM * result.before
     if free < needed:
         raise ConfigurationError(
@@ -129,8 +134,9 @@ def _number(statement: str, *values: str) -> int:
 
 
 def _execute(statement: str) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(statement)
-        # SQLite works while it is asked for rows, also where there are none.
+    with connection.cursor() as cursor, connection.wrap_database_errors:
         if connection.vendor == "sqlite":
-            cursor.fetchall()
+            # A plain `execute` takes the first step alone, which frees a single page.
+            cursor.executescript(statement)
+        else:
+            cursor.execute(statement)

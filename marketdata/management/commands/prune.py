@@ -86,10 +86,10 @@ class Command(BaseCommand):
             self._survey(lots, now, quiet=options["json"])
             return
         with stop_on_signals() as stop:
-            pruning = pruning_of([(lot, now - age) for lot, age in lots])
+            before, pruning = database_bytes(), pruning_of([(lot, now - age) for lot, age in lots])
             with progress(sys.stdout, pruning.due, quiet=options["json"]) as told:
                 pruning.run(stop, told)
-            returned = _given_back(pruning, stop, is_rewriting=options["vacuum"])
+            returned = _given_back(pruning, stop, before, is_rewriting=options["vacuum"])
         code = ExitCode.INTERRUPTED if pruning.is_stopped else ExitCode.OK
         if options["json"]:
             self.stdout.write(pruning_json(pruning, returned, code))
@@ -125,13 +125,15 @@ def _refuse(policy: Policy, options: Mapping[str, Any]) -> None:
         )
 
 
-def _given_back(pruning: Pruning, stop: threading.Event, *, is_rewriting: bool) -> GivenBack | None:
+def _given_back(
+    pruning: Pruning, stop: threading.Event, before: int, *, is_rewriting: bool
+) -> GivenBack | None:
     if pruning.is_stopped:
         return None
     if is_rewriting:
         return rewrite()
     tables = {table for each in pruning.outcomes if each.due for table in each.lot.tables}
-    return give_back(tables, stop) if tables else None
+    return give_back(tables, stop, before=before) if tables else None
 
 
 def _age(text: str) -> timedelta:
