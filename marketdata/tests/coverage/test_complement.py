@@ -144,21 +144,29 @@ class Life(RuleBasedStateMachine):
     @rule(share=st.sampled_from([0.0, 0.5]))
     def a_gap_is_filled(self, share):
         """All of it or its later part, with the rows that belong there."""
-        gaps = [gap for gap in gaps_of(FEED) if gap.ended_at is not None]
+        gaps = self._fillable()
         if not gaps:
             return
         gap = gaps[0]
         milliseconds = int((gap.ended_at - gap.started_at) / TICK * share)
         start = gap.started_at + milliseconds * TICK
-        since, until = ((at - START) // TICK for at in (start, gap.ended_at))
+        rows = self._make_again(Span(start, gap.ended_at))
+        # Who asks for a span asks after it: its last millisecond is over by then.
+        self.clock = max(self.clock, (gap.ended_at - START) // TICK + 1)
+        note_attempt(gap.pk, Span(start, gap.ended_at), rows_added=rows)
+
+    def _fillable(self) -> list[CaptureGap]:
+        return [gap for gap in gaps_of(FEED) if gap.ended_at is not None]
+
+    def _make_again(self, span: Span) -> int:
+        """Store what was made within a span; how many rows that is."""
         rows = [
             trade(number, exchange_ts=START + at * TICK)
-            for number, at in enumerate(self.made) if since <= at <= until
-        ]  # fmt: skip
+            for number, at in enumerate(self.made)
+            if span.start <= START + at * TICK <= span.end
+        ]
         PublicTrade.objects.bulk_insert([PublicTrade(None, *row) for row in rows])
-        # Who asks for a span asks after it: its last millisecond is over by then.
-        self.clock = max(self.clock, until + 1)
-        note_attempt(gap.pk, Span(start, gap.ended_at), rows_added=len(rows))
+        return len(rows)
 
     @invariant()
     def intervals_and_gaps_are_a_whole(self):
