@@ -21,7 +21,7 @@ from marketdata.coverage.spans import TICK, Span, clipped, hull, minus
 from marketdata.models import CaptureGap, CoverageInterval
 
 PRUNED = CaptureGap.State.PRUNED
-REASON = "pruned: older than retention keeps"
+REASON = "older than retention keeps"
 WANTED_AGAIN = "pruned, and wanted again"
 
 

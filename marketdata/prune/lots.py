@@ -43,7 +43,8 @@ Size = Callable[[], int]
 
 
 class Chunk(NamedTuple):
-    """One transaction: how many rows it has deleted, and how long it took, in seconds."""
+    """One transaction: how many rows it has deleted, and for how many seconds it had others wait,
+    which on SQLite begins when it has got the lock that it waited for itself."""
 
     rows: int
     seconds: float
@@ -127,8 +128,8 @@ class Facts:
             start = span.end + TICK
 
     def _delete(self, span: Span, until: datetime) -> Chunk:
-        began = time.monotonic()
         with transaction.atomic():
+            began = time.monotonic()
             # An archive may have been imported to have them back since they were declared.
             declared = pruned_spans(self.feed, span, lock=True)
             rows = sum(
@@ -242,8 +243,8 @@ def _span_of(rows: models.QuerySet[Any], name: str) -> tuple[datetime | None, da
 
 
 def _delete_some(rows: models.QuerySet[Any], count: int) -> Chunk:
-    began = time.monotonic()
     with transaction.atomic():
+        began = time.monotonic()
         chosen = list(rows.values_list("pk", flat=True)[:count])
         rows.filter(pk__in=chosen).order_by().delete()
     return Chunk(len(chosen), time.monotonic() - began)

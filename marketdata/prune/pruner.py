@@ -17,7 +17,9 @@ from marketdata.prune.lots import Chunk, Lot
 
 # How long a chunk is to take: what a capture may have to wait for its turn to write.
 CHUNK_SECONDS = 0.2
-FIRST_ROWS, LEAST_ROWS, MOST_ROWS = 1000, 100, 50_000
+# The least are deleted in a few milliseconds: where that takes long, it is the commit that does,
+# and more of them would be no help.
+FIRST_ROWS, LEAST_ROWS, MOST_ROWS = 2000, 2000, 50_000
 
 
 class Pace:

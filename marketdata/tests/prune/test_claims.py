@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 
 import pytest
+from django.db import connection
 
 from marketdata.capture.feeds import Feed
 from marketdata.coverage.frontier import frontiers
@@ -34,6 +37,29 @@ pytestmark = pytest.mark.django_db
 
 class Killed(BaseException):
     """The process is no more."""
+
+
+def died_at(deletions: int) -> int:
+    """Prune in a process that is killed at its so many-th deletion; the signal it died of."""
+    connection.close()
+    child = os.fork()
+    if not child:
+        delete, calls = Facts._delete, []
+
+        def killed(*args):
+            calls.append(args)
+            if len(calls) == deletions:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return delete(*args)
+
+        Facts._delete = killed
+        try:
+            pruning = pruning_before(at(40))
+            pruning.pace.rows = 10
+            pruning.run(threading.Event(), lambda rows: None)
+        finally:
+            os._exit(1)
+    return os.WTERMSIG(os.waitpid(child, 0)[1])
 
 
 def claims_hold() -> bool:
@@ -70,6 +96,18 @@ class TestOrder:
         assert (len(minutes_left()), vouched(), missing()) == (60, [(40, 60)], [(0, 40, "pruned")])
         assert prune(at(40)).deleted == 40
         assert missing() == [(0, 40, "pruned")]
+
+    @pytest.mark.django_db(transaction=True)
+    @pytest.mark.parametrize(("deletions", "gone"), [(1, 0), (3, 20)])
+    def test_kill_9_leaves_no_claim_over_what_went(self, monkeypatch, deletions, gone):
+        """Before the first row went, and in the middle of them."""
+        captured()
+        monkeypatch.setattr("marketdata.prune.pruner.LEAST_ROWS", 10)
+        monkeypatch.setattr("marketdata.prune.pruner.MOST_ROWS", 10)
+        assert died_at(deletions) == signal.SIGKILL
+        assert (len(minutes_left()), vouched()) == (60 - gone, [(40, 60)])
+        assert prune(at(40)).deleted == 40 - gone
+        assert (vouched(), missing()) == ([(40, 60)], [(0, 40, "pruned")])
 
     def test_the_claims_hold_after_every_transaction(self, monkeypatch):
         captured()
@@ -262,10 +300,12 @@ class TestReport:
 
 def test_the_pace_follows_the_database():
     pace = pruning_before(at(0)).pace
-    pace.took(Chunk(1000, 0.1))
-    assert (pace.rows, pace.longest_seconds) == (2000, 0.1)
-    pace.took(Chunk(2000, 4.0))
-    assert (pace.rows, pace.longest_seconds) == (100, 4.0)
+    pace.took(Chunk(2000, 0.1))
+    assert (pace.rows, pace.longest_seconds) == (4000, 0.1)
+    pace.took(Chunk(4000, 0.25))
+    assert (pace.rows, pace.longest_seconds) == (3200, 0.25)
+    pace.took(Chunk(3200, 4.0))
+    assert (pace.rows, pace.longest_seconds) == (2000, 4.0)
     for _ in range(20):
         pace.took(Chunk(pace.rows, 0.0))
     assert pace.rows == 50_000
