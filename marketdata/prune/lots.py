@@ -124,18 +124,17 @@ class Facts:
                 return
             beyond = next(iter(times[(n := size()) : n + 1]), until)
             span = Span(first, max(beyond, first + TICK) - TICK)
-            yield self._delete(span, until)
+            yield self._delete(span)
             start = span.end + TICK
 
-    def _delete(self, span: Span, until: datetime) -> Chunk:
+    def _delete(self, span: Span) -> Chunk:
         with transaction.atomic():
             began = time.monotonic()
             # An archive may have been imported to have them back since they were declared.
             declared = pruned_spans(self.feed, span, lock=True)
+            # One upper bound: of two SQLite may take the later one, and read on as far as that.
             rows = sum(
-                self._due(until)
-                .filter(exchange_ts__gte=part.start, exchange_ts__lt=part.end + TICK)
-                .delete()[0]
+                self._due(part.end + TICK).filter(exchange_ts__gte=part.start).delete()[0]
                 for part in declared
             )
         return Chunk(rows, time.monotonic() - began)

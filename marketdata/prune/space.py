@@ -20,7 +20,7 @@ from django.db import OperationalError, connection, models
 from marketdata.exits import ConfigurationError
 
 INCREMENTAL = 2
-PAGES_AT_ONCE = 2000
+PAGES_AT_ONCE = 500
 # What a VACUUM of SQLite writes: the database anew, and that once more through its log.
 VACUUM_ROOM = 2
 
