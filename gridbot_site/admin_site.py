@@ -13,10 +13,12 @@ from django.contrib.auth.views import PasswordChangeView
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxLengthValidator
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, include, path, reverse
 from django.views.decorators.debug import sensitive_variables
 
 from gridbot_site import second_factor
+from gridbot_site.dashboard import views
 from gridbot_site.second_factor_forms import is_own_password
 
 
@@ -86,10 +88,21 @@ class GridbotAdminSite(AdminSite):
         )
         return view(request)
 
+    def index(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> TemplateResponse:
+        """The dashboard, and below it Django's list of kinds."""
+        return super().index(request, views.first_context(request) | (extra_context or {}))
+
     def get_urls(self) -> list[URLResolver | URLPattern]:
-        """Django's pages, those of the second factor, and a way out for those halfway in."""
+        """Django's pages, those of the dashboard and the second factor, and a way out for those halfway in."""
+        account = "accounts/bybitaccount/<uuid:account_id>/dashboard/"
+        name = "accounts_bybitaccount_dashboard"
         return [
             path("logout/", self.logout, name="logout"),
+            path("dashboard/live/", self.admin_view(views.first_live), name="dashboard_live"),
+            path(account, self.admin_view(views.account), name=name),
+            path(f"{account}live/", self.admin_view(views.account_live), name=f"{name}_live"),
             path("second-factor/", include(second_factor.urls)),
             # Django's way to a row on the site looks up any row of any model, whosever it is.
             *(url for url in super().get_urls() if getattr(url, "name", "") != "view_on_site"),

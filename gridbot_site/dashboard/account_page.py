@@ -1,0 +1,119 @@
+"""What the page of an account shows: its equity, its positions, and its trading over the price."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Exists, OuterRef, Subquery
+from django.http import HttpRequest
+from django.shortcuts import get_object_or_404
+from django.utils import timezone
+
+from accounts.models import BybitAccount
+from gridbot_site.dashboard.charts import Chart, equity_chart, price_chart
+from gridbot_site.dashboard.coverage import feed_lines, gap_lines
+from gridbot_site.dashboard.doors import row_url, seen
+from gridbot_site.dashboard.money import money
+from marketdata.coverage.report import PUBLIC_STREAMS, TABLES
+from marketdata.dashboard import trading
+from marketdata.dashboard.holdings import Position, equity_curves, newest_legs, positions_of
+from marketdata.dashboard.samples import keys_at
+from marketdata.dashboard.window import Window
+from marketdata.models import (
+    EnvironmentStamp,
+    Instrument,
+    Order,
+    PositionSnapshot,
+    PrivateExecution,
+    TickerSnapshot,
+    WalletSnapshot,
+)
+
+MOMENTS = 121
+MOST_FILLS = 15
+PRIVATE_STREAMS = [stream for stream in TABLES if stream not in PUBLIC_STREAMS]
+
+
+def context(request: HttpRequest, account_id: UUID) -> dict[str, Any]:
+    """All of the page; Http404 for an account that the user may not see, or that there is not."""
+    accounts = seen(request, BybitAccount).filter(pk=account_id)
+    window = Window.asked(request.GET, timezone.now())
+    moments = window.moments(MOMENTS)
+    curves = equity_curves(accounts.select_related("user"), seen(request, WalletSnapshot), moments)
+    if not curves:
+        get_object_or_404(accounts.none())
+    [(account, equity)] = curves
+    states = trading.states(seen(request, Order).filter(account=account), window)
+    fills = trading.fills(seen(request, PrivateExecution).filter(account=account), window)
+    positions = _positions(request, account, window)
+    symbols = list(trading.symbols(fills, states))
+    symbol = request.GET.get("symbol", "")
+    if symbol not in symbols:
+        symbol = symbols[0] if symbols else ""
+    known = [each for each in equity if each is not None]
+    return {
+        "window": window,
+        "account": account,
+        "account_url": row_url(BybitAccount, account.pk),
+        "equity": money(known[-1]) if known else None,
+        "change": money(known[-1], known[0]) if known else None,
+        "equity_chart": equity_chart(known, window),
+        "positions": positions,
+        "symbols": symbols,
+        "symbol": symbol,
+        "price_chart": _prices(request, accounts, symbol, window, fills, states),
+        "fills": [(row_url(PrivateExecution, fill.key), fill) for fill in fills[:MOST_FILLS]],
+        "fill_count": len(fills),
+        "lines": feed_lines(request, window, PRIVATE_STREAMS, [account.pk]),
+        "gaps": gap_lines(request, window, [account.pk]),
+    }
+
+
+def _positions(request: HttpRequest, account: BybitAccount, window: Window) -> list[Position]:
+    """The open positions, at the market's mark prices where the market is the account's."""
+    rows = seen(request, PositionSnapshot).filter(pk__in=newest_legs([account.pk], window.end))
+    held = list(rows.filter(size__gt=0).defer("raw_json"))
+    newest = (
+        seen(request, TickerSnapshot)
+        .filter(symbol=OuterRef("symbol"), exchange_ts__lte=window.end)
+        .order_by("-exchange_ts")
+    )
+    here = EnvironmentStamp.objects.filter(environment=account.environment)
+    marks: dict[str, Decimal] = {}
+    if held:
+        priced = (
+            seen(request, Instrument)
+            .filter(Exists(here), symbol__in={row.symbol for row in held})
+            .annotate(mark=Subquery(newest.values("mark_price")[:1]))
+        )
+        marks = {symbol: mark for symbol, mark in priced.values_list("symbol", "mark") if mark}
+    return positions_of(held, marks)
+
+
+def _prices(
+    request: HttpRequest,
+    accounts: Any,
+    symbol: str,
+    window: Window,
+    fills: Sequence[trading.Fill],
+    states: Sequence[trading.State],
+) -> Chart | None:
+    """The price of the symbol with the account's orders and fills on it; None without a symbol."""
+    if not symbol:
+        return None
+    tickers = seen(request, TickerSnapshot)
+    [(_, keys)] = keys_at(accounts, [tickers.filter(symbol=symbol)], window.moments(MOMENTS))
+    rows = tickers.filter(pk__in={key for key in keys if key}, exchange_ts__gte=window.start)
+    points = list(rows.order_by("exchange_ts").values_list("exchange_ts", "last_price"))
+    return price_chart(
+        symbol,
+        points,
+        [fill for fill in fills if fill.symbol == symbol],
+        trading.rests([state for state in states if state.symbol == symbol], window),
+        window,
+        longest=3 * timedelta(hours=window.hours) / (MOMENTS - 1),
+    )

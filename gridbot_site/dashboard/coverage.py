@@ -1,0 +1,124 @@
+"""Lines of the dashboard that are about feeds: a strip each, with its figures and its trouble."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+from urllib.parse import urlencode
+from uuid import UUID
+
+from django.db.models import Q
+from django.http import HttpRequest
+
+from gridbot_site.dashboard.doors import list_url, row_url, seen
+from marketdata.capture.feeds import Feed
+from marketdata.coverage.report import PUBLIC_STREAMS, TABLES
+from marketdata.dashboard.feeds import Known, known_feeds
+from marketdata.dashboard.rates import Rate, rates
+from marketdata.dashboard.strips import Run, State, duration, in_words, runs, share
+from marketdata.dashboard.window import Window
+from marketdata.models import CaptureGap, CoverageInterval, Stream
+
+# What is vouched for follows some ten seconds behind; a feed of which nothing is known for longer
+# than this is not being captured.
+SILENT_SECONDS = 60
+MOST_GAPS = 12
+
+
+@dataclass(frozen=True)
+class FeedLine:
+    """One feed as the page shows it."""
+
+    feed: Feed
+    runs: list[Run]
+    words: str
+    complete: str
+    rows: str
+    lag: str
+    open_gaps: int
+    trouble: str
+
+
+class GapLine(NamedTuple):
+    """One gap as the page shows it."""
+
+    url: str
+    subject: str
+    gap: CaptureGap
+    lasted: str
+
+
+def feed_lines(
+    request: HttpRequest, window: Window, streams: Collection[str], accounts: Collection[UUID] = ()
+) -> list[FeedLine]:
+    """The feeds of these streams that the user may see, in order; with `accounts`, theirs alone."""
+    near = Q(stream__in=streams) & (Q(account__in=accounts) if accounts else Q())
+    intervals, gaps = (seen(request, each).filter(near) for each in (CoverageInterval, CaptureGap))
+    known = known_feeds(intervals, gaps, window)
+    tables = {stream: seen(request, TABLES[Stream(stream)]) for stream in streams}
+    if accounts:
+        tables = {stream: rows.filter(account__in=accounts) for stream, rows in tables.items()}
+    measured = rates(tables, window.end) if known else {}
+    order = list(TABLES)
+    known.sort(key=lambda each: (each.feed.symbol, order.index(Stream(each.feed.stream))))
+    return [_line(each, measured.get(each.feed), window) for each in known]
+
+
+def _line(known: Known, rate: Rate | None, window: Window) -> FeedLine:
+    complete = share(known.pieces)
+    return FeedLine(
+        feed=known.feed,
+        runs=runs(known.pieces),
+        words=in_words(known.pieces),
+        complete="-" if complete is None else percent(complete),
+        rows=f"{rate.rows:,}" if rate else "0",
+        lag=f"{rate.lag.total_seconds() * 1000:,.0f} ms" if rate else "-",
+        open_gaps=known.open_gaps,
+        trouble=_trouble(known, window),
+    )
+
+
+def _trouble(known: Known, window: Window) -> str:
+    """What an operator should look at, in a few words; empty when there is nothing."""
+    last = known.pieces[-1]
+    if last.state in (State.OPEN, State.LOST):
+        return f"open gap since {last.start:%H:%M:%S}, {duration(last.seconds)}"
+    if known.is_silent(window, SILENT_SECONDS):
+        since = known.last
+        return f"nothing since {since:%Y-%m-%d %H:%M:%S}" if since else "nothing yet"
+    return ""
+
+
+def percent(part: float) -> str:
+    """A share; 100 % is said of the whole alone."""
+    if part >= 1:
+        return "100 %"
+    return f"{min(100 * part, 99.99):.2f} %"
+
+
+def is_public(line: FeedLine) -> bool:
+    """Whether it is a market's, and no account's."""
+    return line.feed.stream in PUBLIC_STREAMS
+
+
+def gap_lines(request: HttpRequest, window: Window, accounts: Iterable[UUID] = ()) -> list[GapLine]:
+    """The newest gaps that reach into the window, whatever became of them."""
+    rows = seen(request, CaptureGap).filter(
+        Q(ended_at=None) | Q(ended_at__gte=window.start), started_at__lt=window.end
+    )
+    if only := list(accounts):
+        rows = rows.filter(account__in=only)
+    newest = rows.select_related("account").order_by("-started_at", "-pk")[:MOST_GAPS]
+    return [_gap_line(gap, window) for gap in newest]
+
+
+def _gap_line(gap: CaptureGap, window: Window) -> GapLine:
+    seconds = ((gap.ended_at or window.end) - gap.started_at).total_seconds()
+    subject = gap.symbol if gap.account is None else gap.account.account_name
+    return GapLine(row_url(CaptureGap, gap.pk), subject, gap, duration(max(seconds, 0.0)))
+
+
+def filtered_url(model: Any, **filters: Any) -> str:
+    """The list of a kind, filtered."""
+    return f"{list_url(model)}?{urlencode(filters)}"

@@ -1,0 +1,203 @@
+"""What the admin's first page shows: the market, the accounts, and what needs a look."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from django.http import HttpRequest
+from django.utils import timezone
+
+from accounts.models import BybitAccount
+from gridbot_site.dashboard.coverage import (
+    FeedLine,
+    feed_lines,
+    filtered_url,
+    gap_lines,
+    is_public,
+)
+from gridbot_site.dashboard.doors import list_url, row_url, seen
+from gridbot_site.dashboard.money import Money, curve, money
+from marketdata.coverage.report import TABLES
+from marketdata.dashboard.holdings import Equity, Position, equity_curves, open_positions
+from marketdata.dashboard.window import Window
+from marketdata.models import (
+    CaptureGap,
+    CaptureLease,
+    PositionSnapshot,
+    QuarantinedMessage,
+    WalletSnapshot,
+)
+
+# Further ones are counted, and found in the lists.
+MOST_SYMBOLS = 40
+MOST_ACCOUNTS = 30
+# Of the little curves of equity.
+MOMENTS = 25
+MOST_QUARANTINED = 5
+
+
+class Capture(NamedTuple):
+    """Whether a process captures, and which."""
+
+    runs: bool
+    lease: CaptureLease | None
+
+
+@dataclass(frozen=True)
+class AccountCard:
+    """An account as the first page shows it."""
+
+    account: BybitAccount
+    lines: list[FeedLine]
+    positions: list[Position]
+    equity: Money | None
+    change: Money | None
+    curve: str
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether capture has set it aside."""
+        return bool(self.account.status == BybitAccount.Status.ERROR)
+
+
+class Finding(NamedTuple):
+    """Something to look at."""
+
+    words: str
+    url: str = ""
+
+
+def context(request: HttpRequest) -> dict[str, Any]:
+    """All of the page, of the rows that the user may see."""
+    now = timezone.now()
+    window = Window.asked(request.GET, now)
+    lines = feed_lines(request, window, list(TABLES))
+    market = [line for line in lines if is_public(line)]
+    cards, more_accounts = _cards(request, window, [line for line in lines if not is_public(line)])
+    symbols = _by_symbol(market)
+    capture = _capture(request, now)
+    quarantined = _quarantined(request, window)
+    findings = list(_findings(capture, lines, cards, quarantined))
+    return {
+        "window": window,
+        "capture": capture,
+        "findings": findings,
+        "feeds": len(lines),
+        "is_empty": not lines,
+        "symbols": symbols[:MOST_SYMBOLS],
+        "more_symbols": max(len(symbols) - MOST_SYMBOLS, 0),
+        "cards": cards,
+        "more_accounts": more_accounts,
+        "gaps": gap_lines(request, window) if lines else [],
+        "gaps_url": filtered_url(CaptureGap, state__exact=CaptureGap.State.OPEN),
+        "quarantined": quarantined[:MOST_QUARANTINED],
+        "quarantine_url": list_url(QuarantinedMessage),
+        "accounts_url": list_url(BybitAccount),
+    }
+
+
+def _by_symbol(market: list[FeedLine]) -> list[tuple[str, list[FeedLine]]]:
+    """The feeds of each symbol; where there is no room for all, those in trouble come first."""
+    found: defaultdict[str, list[FeedLine]] = defaultdict(list)
+    for line in market:
+        found[line.feed.symbol].append(line)
+    symbols = sorted(found.items())
+    if len(symbols) > MOST_SYMBOLS:
+        symbols.sort(key=lambda each: not any(line.trouble or line.open_gaps for line in each[1]))
+    return symbols
+
+
+def _cards(
+    request: HttpRequest, window: Window, lines: list[FeedLine]
+) -> tuple[list[AccountCard], bool]:
+    """The accounts that the user may see, those that were set aside first; and whether that is not all."""
+    accounts = seen(request, BybitAccount).select_related("user")
+    in_order = accounts.order_by("-status", "user__username", "account_name")
+    wallets = seen(request, WalletSnapshot)
+    found = equity_curves(in_order[: MOST_ACCOUNTS + 1], wallets, window.moments(MOMENTS))
+    curves = found[:MOST_ACCOUNTS]
+    keys = [account.pk for account, _ in curves]
+    held: defaultdict[UUID, list[Position]] = defaultdict(list)
+    for position in open_positions(seen(request, PositionSnapshot), keys, window.end):
+        held[position.snapshot.account_id].append(position)
+    by_account: defaultdict[Any, list[FeedLine]] = defaultdict(list)
+    for line in lines:
+        by_account[line.feed.account_id].append(line)
+    cards = [
+        _card(account, equity, by_account[account.pk], held[account.pk], window)
+        for account, equity in curves
+    ]
+    return cards, len(found) > len(curves)
+
+
+def _card(
+    account: BybitAccount,
+    equity: list[Equity | None],
+    lines: list[FeedLine],
+    positions: list[Position],
+    window: Window,
+) -> AccountCard:
+    known = [each for each in equity if each is not None]
+    return AccountCard(
+        account=account,
+        lines=lines,
+        positions=positions,
+        equity=money(known[-1]) if known else None,
+        change=money(known[-1], known[0]) if known and known[0].unit == known[-1].unit else None,
+        curve=curve(known, window),
+    )
+
+
+def _capture(request: HttpRequest, now: datetime) -> Capture:
+    lease = seen(request, CaptureLease).first()
+    return Capture(lease is not None and lease.expires_at > now, lease)
+
+
+def _quarantined(request: HttpRequest, window: Window) -> list[tuple[str, Any]]:
+    """What could not be stored in the window, the newest first, one more than would be counted."""
+    rows = seen(request, QuarantinedMessage).filter(
+        last_seen__gte=window.start, last_seen__lte=window.end
+    )
+    newest = rows.select_related("account").defer("raw_text").order_by("-last_seen", "-pk")[:100]
+    return [(row_url(QuarantinedMessage, row.pk), row) for row in newest]
+
+
+def _findings(
+    capture: Capture,
+    lines: list[FeedLine],
+    cards: list[AccountCard],
+    quarantined: list[tuple[str, Any]],
+) -> Iterator[Finding]:
+    """What is not as it should be, the most pressing first."""
+    if lines and capture.lease is not None and not capture.runs:
+        yield Finding(f"Capture has not run since {capture.lease.expires_at:%Y-%m-%d %H:%M:%S}.")
+    for card in cards:
+        if card.has_failed:
+            url = row_url(BybitAccount, card.account.pk)
+            reason = card.account.status_reason
+            yield Finding(f"Account {card.account.account_name} is set aside: {reason}", url)
+    if troubled := sum(bool(line.trouble) for line in lines):
+        verb = "is" if troubled == 1 else "are"
+        yield Finding(f"{troubled} of {len(lines)} feeds {verb} not coming in.")
+    if unsettled := sum(line.open_gaps for line in lines):
+        # Whatever the window: a gap stays open until somebody fills it.
+        yield Finding(f"{_many(unsettled, 'gap')} not filled yet.", _open_gaps())
+    if near := [each for card in cards for each in card.positions if each.is_near]:
+        yield Finding(f"{_many(len(near), 'position')} near liquidation.")
+    if quarantined:
+        many = "100 messages or more are" if len(quarantined) == 100 else None
+        words = many or _many(len(quarantined), "message")
+        yield Finding(f"{words} in quarantine.", list_url(QuarantinedMessage))
+
+
+def _open_gaps() -> str:
+    return filtered_url(CaptureGap, state__exact=CaptureGap.State.OPEN)
+
+
+def _many(count: int, what: str) -> str:
+    return f"1 {what} is" if count == 1 else f"{count} {what}s are"

@@ -1,0 +1,109 @@
+"""What the ledger says of every feed in a window, in two queries however many feeds there are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django.db import models
+from django.db.models import Count, Max, Min, Q, Value
+
+from marketdata.capture.feeds import Feed
+from marketdata.coverage.ledger import NOT_FILLED
+from marketdata.coverage.spans import Span
+from marketdata.dashboard.strips import OF_GAP, OF_SOURCE, Piece, State, pieces
+from marketdata.dashboard.window import Window
+from marketdata.models import CaptureGap
+
+Rows = models.QuerySet[Any]
+FEED = ("stream", "symbol", "account")
+# Gaps that somebody can still do something about.
+UNSETTLED = (CaptureGap.State.OPEN, CaptureGap.State.PARTIAL)
+GAP = "gap"
+
+
+@dataclass
+class Known:
+    """One feed: from the first to the last thing that is known of it, and its strip."""
+
+    feed: Feed
+    first: datetime
+    # The last instant that is spoken of; None while a gap lasts, or nothing has ended.
+    last: datetime | None
+    vouched: datetime | None
+    open_gaps: int
+    pieces: list[Piece] = field(default_factory=list)
+
+    def is_silent(self, window: Window, seconds: float) -> bool:
+        """Whether nothing has been known for so long at the window's end."""
+        tail = self.pieces[-1]
+        return tail.state == State.UNKNOWN and (window.end - tail.start).total_seconds() > seconds
+
+
+def known_feeds(intervals: Rows, gaps: Rows, window: Window) -> list[Known]:
+    """Every feed that these rows speak of up to the window's end, in no order."""
+    found = {known.feed: known for known in _lives(intervals, gaps, window)}
+    claims: dict[Feed, list[tuple[State, Span]]] = {feed: [] for feed in found}
+    for feed, state, start, end in _claims(intervals, gaps, window):
+        if feed in claims:
+            claims[feed].append((state, Span(start, end or window.end)))
+    for feed, known in found.items():
+        life = Span(known.first, known.last or window.end)
+        known.pieces = pieces(window.span, [(State.UNVOUCHED, life), *claims[feed]])
+    return list(found.values())
+
+
+def _lives(intervals: Rows, gaps: Rows, window: Window) -> Iterable[Known]:
+    """The bounds of each feed, from both tables."""
+
+    def bounds(rows: Rows, **counts: Any) -> Rows:
+        ended = {"first": Min("started_at"), "last": Max("ended_at")}
+        known = rows.filter(started_at__lt=window.end).order_by().values(*FEED)
+        lives: Rows = known.annotate(**ended, **counts)
+        return lives.values_list(*FEED, "first", "last", *counts)
+
+    vouched = bounds(intervals, lasting=Value(0), unsettled=Value(0), kind=Value("interval"))
+    missed = bounds(
+        gaps,
+        lasting=Count("pk", filter=Q(ended_at=None)),
+        unsettled=Count("pk", filter=Q(state__in=UNSETTLED)),
+        kind=Value(GAP),
+    )
+    merged: dict[Feed, Known] = {}
+    for stream, symbol, account, first, last, lasting, unsettled, kind in vouched.union(
+        missed, all=True
+    ):
+        feed = Feed(stream, symbol, account)
+        other = merged.get(feed)
+        here = Known(feed, first, last, last if kind != GAP else None, unsettled)
+        if other is not None:
+            here.first = min(first, other.first)
+            here.vouched = here.vouched or other.vouched
+            here.open_gaps += other.open_gaps
+            ends = [at for at in (last, other.last) if at is not None]
+            here.last = max(ends) if len(ends) == 2 else None
+        merged[feed] = here
+        if lasting:
+            here.last = None
+    return merged.values()
+
+
+def _claims(
+    intervals: Rows, gaps: Rows, window: Window
+) -> Iterable[tuple[Feed, State, datetime, datetime | None]]:
+    """Each interval and unfilled gap that reaches into the window."""
+
+    def near(rows: Rows, of: str, table: str) -> Rows:
+        lasts = Q(ended_at=None) | Q(ended_at__gte=window.start)
+        columns = (*FEED, "started_at", "ended_at", of, "table")
+        reaching = rows.filter(lasts, started_at__lt=window.end).order_by()
+        named: Rows = reaching.annotate(table=Value(table))
+        return named.values_list(*columns)
+
+    vouched = near(intervals, "source", "")
+    missed = near(gaps.filter(state__in=NOT_FILLED), "state", GAP)
+    for stream, symbol, account, start, end, word, table in vouched.union(missed, all=True):
+        states: dict[Any, State] = OF_GAP if table == GAP else OF_SOURCE
+        yield Feed(stream, symbol, account), states[word], start, end
