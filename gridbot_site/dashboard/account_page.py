@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -115,5 +114,5 @@ def _prices(
         [fill for fill in fills if fill.symbol == symbol],
         trading.rests([state for state in states if state.symbol == symbol], window),
         window,
-        longest=3 * timedelta(hours=window.hours) / (MOMENTS - 1),
+        longest=3 * window.length / (MOMENTS - 1),
     )

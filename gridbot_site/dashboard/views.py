@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from gridbot_site.dashboard import account_page, first_page
-from marketdata.dashboard.window import HOURS
+from marketdata.dashboard.window import LENGTHS
 
 # Milliseconds from an answer to the next question.
 REFRESH_MS = 5_000
@@ -53,6 +53,6 @@ def _refreshing(request: HttpRequest, url: str) -> dict[str, Any]:
     return {
         "live_url": f"{url}?{query}" if query else url,
         "refresh_ms": REFRESH_MS,
-        "hours_offered": HOURS,
+        "lengths": [(name, words) for name, (_, words) in LENGTHS.items()],
         "until": request.GET.get("until", ""),
     }

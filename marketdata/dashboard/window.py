@@ -10,26 +10,46 @@ from django.utils.dateparse import parse_datetime
 
 from marketdata.coverage.spans import TICK, Span
 
-HOURS = (1, 6, 24, 72, 168)
-DEFAULT_HOURS = 6
-# A step of the axis is one of these many minutes: at most a dozen labels.
-STEPS = (5, 10, 30, 60, 120, 360, 720, 1440)
+# What may be asked for, and how it is called.
+LENGTHS = {
+    "5m": (timedelta(minutes=5), "5 minutes"),
+    "15m": (timedelta(minutes=15), "15 minutes"),
+    "1h": (timedelta(hours=1), "hour"),
+    "6h": (timedelta(hours=6), "6 hours"),
+    "24h": (timedelta(hours=24), "24 hours"),
+    "3d": (timedelta(days=3), "3 days"),
+    "7d": (timedelta(days=7), "7 days"),
+}
+DEFAULT = "6h"
+LONGEST = max(length for length, _ in LENGTHS.values())
+# Minutes from one label of the axis to the next.
+STEPS = (1, 2, 5, 10, 30, 60, 180, 360, 720, 1440)
 MOST_LABELS = 9
 
 
 @dataclass(frozen=True)
 class Window:
-    """`hours` up to `end`, on whole milliseconds; `is_past` where somebody chose the end."""
+    """A length up to `end`, on whole milliseconds; `is_past` where somebody chose the end."""
 
-    hours: int
+    last: str
     end: datetime
     is_past: bool = False
     problem: str = ""
 
     @property
+    def length(self) -> timedelta:
+        """How long it is."""
+        return LENGTHS[self.last][0]
+
+    @property
+    def words(self) -> str:
+        """Its length in words, without the number one."""
+        return LENGTHS[self.last][1]
+
+    @property
     def start(self) -> datetime:
         """Where it begins."""
-        return self.end - timedelta(hours=self.hours)
+        return self.end - self.length
 
     @property
     def span(self) -> Span:
@@ -38,18 +58,18 @@ class Window:
 
     @classmethod
     def asked(cls, query: Mapping[str, str], now: datetime) -> Window:
-        """What a query string asks for with `hours` and `until` (UTC); what is unreadable is said."""
-        given = query.get("hours", str(DEFAULT_HOURS))
-        hours = int(given) if given in map(str, HOURS) else DEFAULT_HOURS
-        end, is_past, problem = now, False, ""
-        if given != str(hours):
-            problem = f"Hours are one of {', '.join(map(str, HOURS))}: these are {hours}."
+        """What a query string asks for with `last` and `until` (UTC); what is unreadable is said."""
+        last, problem = query.get("last", DEFAULT), ""
+        if last not in LENGTHS:
+            last, problem = DEFAULT, f"The length is one of {', '.join(LENGTHS)}."
+        end, is_past = now, False
         if text := query.get("until", ""):
             try:
-                end, is_past = _moment(text, hours), True
+                end, is_past = _moment(text), True
             except ValueError:
-                problem = "The end is no time: these are the last hours."
-        return cls(hours, end.replace(microsecond=end.microsecond // 1000 * 1000), is_past, problem)
+                problem = "The end is no time: this is what was last."
+        end = end.replace(microsecond=end.microsecond // 1000 * 1000)
+        return cls(last, end, is_past, problem)
 
     def moments(self, count: int) -> list[datetime]:
         """`count` instants, evenly spread, the last of them the end."""
@@ -62,7 +82,9 @@ class Window:
 
     def labels(self) -> list[tuple[str, str]]:
         """The axis of time: places in percent, and what stands there."""
-        minutes = next(step for step in STEPS if self.hours * 60 / step <= MOST_LABELS)
+        minutes = next(
+            step for step in STEPS if self.length / timedelta(minutes=step) <= MOST_LABELS
+        )
         step = timedelta(minutes=minutes)
         midnight = self.start.replace(hour=0, minute=0, second=0, microsecond=0)
         at = midnight + step * ((self.start - midnight) // step + 1)
@@ -78,15 +100,14 @@ class Window:
         return found
 
 
-def _moment(text: str, hours: int) -> datetime:
-    """A time, UTC where it says nothing else; ValueError for none, or one too early to look back from."""
+def _moment(text: str) -> datetime:
+    """A time, UTC where it says nothing else; ValueError for none, or one at the calendar's ends."""
     at = parse_datetime(text)
     if at is None:
         raise ValueError("no time")
     try:
         at = at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
-        # The row before the window, and the minute that rates are of.
-        _ = at - timedelta(hours=hours + 1), at + timedelta(days=1)
+        _ = at - 2 * LONGEST, at + LONGEST
     except OverflowError as error:
         raise ValueError("beyond the calendar") from error
     return at
