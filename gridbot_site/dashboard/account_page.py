@@ -16,7 +16,7 @@ from accounts.models import BybitAccount
 from gridbot_site.dashboard.charts import Chart, equity_chart, price_chart
 from gridbot_site.dashboard.coverage import feed_lines, gap_lines
 from gridbot_site.dashboard.doors import row_url, seen
-from gridbot_site.dashboard.money import money
+from gridbot_site.dashboard.money import change, money
 from marketdata.coverage.report import PUBLIC_STREAMS, TABLES
 from marketdata.dashboard import trading
 from marketdata.dashboard.holdings import Position, equity_curves, newest_legs, positions_of
@@ -59,7 +59,7 @@ def context(request: HttpRequest, account_id: UUID) -> dict[str, Any]:
         "account": account,
         "account_url": row_url(BybitAccount, account.pk),
         "equity": money(known[-1]) if known else None,
-        "change": money(known[-1], known[0]) if known else None,
+        "change": change(equity),
         "equity_chart": equity_chart(known, window),
         "positions": positions,
         "symbols": symbols,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,7 +22,8 @@ from gridbot_site.dashboard.coverage import (
     is_public,
 )
 from gridbot_site.dashboard.doors import list_url, row_url, seen
-from gridbot_site.dashboard.money import Money, curve, money
+from gridbot_site.dashboard.money import Money, change, curve, money
+from marketdata.capture.accounts import full_name
 from marketdata.coverage.report import TABLES
 from marketdata.dashboard.holdings import Equity, Position, equity_curves, open_positions
 from marketdata.dashboard.window import Window
@@ -89,6 +91,8 @@ def context(request: HttpRequest) -> dict[str, Any]:
         "findings": findings,
         "feeds": len(lines),
         "is_empty": not lines,
+        # As a shell takes it, whatever its user called it.
+        "first_account": shlex.quote(full_name(cards[0].account)) if cards else "",
         "symbols": symbols[:MOST_SYMBOLS],
         "more_symbols": max(len(symbols) - MOST_SYMBOLS, 0),
         "cards": cards,
@@ -148,7 +152,7 @@ def _card(
         lines=lines,
         positions=positions,
         equity=money(known[-1]) if known else None,
-        change=money(known[-1], known[0]) if known and known[0].unit == known[-1].unit else None,
+        change=change(equity),
         curve=curve(known, window),
     )
 

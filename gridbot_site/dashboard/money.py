@@ -26,6 +26,12 @@ def money(now: Equity, before: Equity | None = None) -> Money:
     return Money(f"{change:+,.2f} {now.unit}", tone)
 
 
+def change(equity: Sequence[Equity | None]) -> Money | None:
+    """What an equity changed by from the first moment to the last; None where either is not known."""
+    first, last = equity[0], equity[-1]
+    return money(last, first) if first and last and first.unit == last.unit else None
+
+
 def curve(known: Sequence[Equity], window: Window) -> str:
     """The path of an equity over the window; empty where there is none, or its unit changes."""
     if not known or len({each.unit for each in known}) > 1:
