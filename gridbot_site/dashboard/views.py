@@ -21,7 +21,8 @@ REFRESH_MS = 5_000
 
 def first_context(request: HttpRequest) -> dict[str, Any]:
     """What the admin's index adds to Django's."""
-    return first_page.context(request) | _refreshing(request, reverse("admin:dashboard_live"))
+    live = _refreshing(request, reverse("admin:dashboard_live"))
+    return first_page.context(request) | live | {"title": "Dashboard"}
 
 
 @require_safe

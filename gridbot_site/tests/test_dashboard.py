@@ -74,7 +74,7 @@ def busy(account):
     """A little of everything of an account."""
     of = {"account": account, "exchange_ts": ago(600)}
     WalletSnapshotFactory.create(**of, total_equity=Decimal("1234.5"))
-    PositionSnapshotFactory.create(**of, mark_price=Decimal("44000"))
+    PositionSnapshotFactory.create(**of, mark_price=Decimal("41500"))
     OrderFactory.create(**of, price=Decimal("50100"))
     PrivateExecutionFactory.create(**of)
     vouched(stream=Stream.EXECUTIONS, symbol="", account=account)
@@ -138,7 +138,7 @@ def test_accounts_show_equity_and_positions_and_what_is_near(olivia_client, alic
     accounts = part(html, "accounts")
     assert "alice/account of alice" in accounts
     assert "1,200.00 USD -50.00 USD in the last 6 hours" in accounts
-    assert "BTCUSDT long 0.01 50000 44000 40000 9.1 % 9.1 % ▲ near -1.25" in accounts
+    assert "BTCUSDT long 0.01 50000 41500 40000 3.6 % 3.6 % ▲ near -1.25" in accounts
     assert "1 position is near liquidation." in part(html, "state")
 
 
@@ -218,7 +218,7 @@ def test_the_page_of_an_account_draws_its_orders_and_fills_over_the_price(bob_cl
     assert "Equity, USD From 1,234.50 to 1,234.50 USD" in part(html, "equity")
 
 
-@pytest.mark.parametrize(("environment", "distance"), [("sandbox", "20.0 %"), ("mainnet", "9.1 %")])
+@pytest.mark.parametrize(("environment", "distance"), [("sandbox", "20.0 %"), ("mainnet", "3.6 %")])
 def test_positions_take_the_markets_price_where_it_is_their_market(
     olivia_client, environment, distance
 ):

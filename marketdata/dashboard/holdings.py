@@ -35,7 +35,7 @@ WHERE held.symbol IS NOT NULL
 """
 LONG = "Buy"
 # Nearer than this part of the price to its liquidation, a position is pointed out.
-NEAR = Decimal("0.1")
+NEAR = Decimal("0.05")
 
 
 class Equity(NamedTuple):

@@ -139,7 +139,7 @@ def runs(found: Sequence[Piece], columns: int = COLUMNS) -> list[Run]:
 def in_words(found: Sequence[Piece]) -> str:
     """The strip as a sentence, for whoever does not see it."""
     if not any(piece.state != State.UNKNOWN for piece in found):
-        return "Nothing is known of these hours."
+        return "Nothing is known of this time."
     parts = []
     for state in WORST_FIRST[:-1]:
         those = [piece for piece in found if piece.state == state]

@@ -205,7 +205,7 @@ def test_a_position_is_the_newest_state_of_each_leg_that_is_not_flat(
 @pytest.mark.parametrize(
     ("side", "liq", "mark", "distance"),
     [
-        ("Buy", "90", "100", "0.1"), ("Sell", "105", "100", "0.05"), ("Buy", "101", "100", "-0.01"),
+        ("Buy", "90", "100", "0.1"), ("Sell", "105", "100", "0.05"), ("Sell", "104", "100", "0.04"), ("Buy", "101", "100", "-0.01"),
         ("Buy", "0", "100", None), ("Buy", None, "100", None), ("Sell", "105", None, None),
     ],
 )  # fmt: skip
@@ -215,7 +215,7 @@ def test_the_distance_is_the_part_of_the_price_left_until_liquidation(side, liq,
     )
     [found] = positions_of([row], {})
     assert found.distance == (None if distance is None else Decimal(distance))
-    assert found.is_near is (distance is not None and Decimal(distance) < Decimal("0.1"))
+    assert found.is_near is (distance is not None and Decimal(distance) < Decimal("0.05"))
 
 
 def test_a_newer_price_of_the_market_counts_and_what_is_near_comes_first():

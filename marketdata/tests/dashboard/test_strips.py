@@ -63,7 +63,7 @@ def test_nothing_known_has_no_share_and_says_so():
     assert outline(found) == [(State.UNKNOWN, 0)]
     assert share(found) is None
     assert runs(found) == []
-    assert in_words(found) == "Nothing is known of these hours."
+    assert in_words(found) == "Nothing is known of this time."
 
 
 def test_an_outage_of_a_millisecond_is_a_column_wide():
