@@ -6,7 +6,6 @@ from datetime import timedelta
 
 import pytest
 from django.utils import timezone
-from playwright.sync_api import expect
 
 from gridbot_site.dashboard.views import REFRESH_MS
 from gridbot_site.live_server import session_cookie
@@ -14,6 +13,7 @@ from marketdata.coverage.ledger import vouch
 from marketdata.models import CaptureGap, CoverageInterval, Stream
 from marketdata.tests.factories import CaptureGapFactory, CaptureLeaseFactory
 
+expect = pytest.importorskip("playwright.sync_api").expect
 pytestmark = pytest.mark.django_db(transaction=True)
 
 STRIP = "#board-market .strip"

@@ -98,6 +98,15 @@ FILTERS = (
         *("self.get_queryset(request)", "Run.objects.unscoped()", "strategies.run:pictures"),
     ),
     Filter(
+        "gridbot_site.dashboard.doors:seen",
+        *("page.get_queryset(request)", "model._default_manager.all()", "admin:dashboard_live"),
+    ),
+    Filter(
+        "gridbot_site.dashboard.account_page:context",
+        *("seen(request, BybitAccount)", "BybitAccount.objects.unscoped()"),
+        asked="accounts.bybitaccount:dashboard",
+    ),
+    Filter(
         "gridbot_site.admin:AuditLogAdmin.own_rows",
         "rows.filter(additional_data__owner=str(user.pk))",
         *("rows", "auditlog.logentry:history"),

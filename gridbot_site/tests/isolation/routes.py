@@ -226,6 +226,8 @@ KINDS: dict[str, Callable[[Route, Scene], Iterator[Question]]] = {
     "history": _row,
     "old address": _row,
     "pictures": _row,
+    "dashboard": _row,
+    "dashboard_live": _row,
     "auth_user_password_change": _row,
 }
 
@@ -287,6 +289,7 @@ SITE: dict[str, Callable[[Route, Scene], Iterator[Question]]] = {
     "readyz": _plain,
     "metrics": _plain,
     "admin:index": _plain,
+    "admin:dashboard_live": _plain,
     "admin:login": _plain,
     "admin:logout": _plain,
     "admin:jsi18n": _plain,
