@@ -5,7 +5,9 @@
 writes docs/pictures/NAME.png for each scene, or for those that are named. It needs playwright
 (requirements-dev.txt) and Chromium. A scene is a function that is decorated with `scene`: it is
 given a tab of a fresh profile on the running site, makes the rows that it shows, and leaves the
-tab on what is to be seen.
+tab on what is to be seen. One that is decorated with `live_scene` makes no rows: it is shown what
+four minutes of capture from the sandbox brought, while the exchange is out of reach, and is
+photographed a second time in the dark, as NAME-dark.png.
 """
 
 from __future__ import annotations
@@ -20,6 +22,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
     from accounts.models import BybitAccount
     from gridbot_site.tests.browser import Tab
     from strategies.models import Run
@@ -30,11 +34,18 @@ WIDTH = 1360
 ORDER = "1f0c7a52-7d64-4c7e-9f0e-7d2f4f1c9b10"
 Scene = Callable[["Tab"], None]
 SCENES: dict[str, Scene] = {}
+LIVE_SCENES: dict[str, Scene] = {}
 
 
 def scene(draw: Scene) -> Scene:
     """Take `draw` among the scenes, under its name."""
     SCENES[draw.__name__.replace("_", "-")] = draw
+    return draw
+
+
+def live_scene(draw: Scene) -> Scene:
+    """Take `draw` among the scenes of a running capture, under its name."""
+    LIVE_SCENES[draw.__name__.replace("_", "-")] = draw
     return draw
 
 
@@ -93,6 +104,33 @@ def order_page(tab: Tab) -> None:
     tenants_account(tab)
     tab.go(f"/admin/marketdata/order/{Order.objects.get(status='Filled').pk}/change/")
     show_whole(tab)
+
+
+@live_scene
+def dashboard(tab: Tab) -> None:
+    """The first page: what needs a look, the market, and accounts."""
+    tab.page.set_viewport_size({"width": WIDTH, "height": 1300})
+    tab.go("/admin/?last=5m")
+
+
+@live_scene
+def account_page(tab: Tab) -> None:
+    """An account: equity, positions, and its trading over the price."""
+    from accounts.models import BybitAccount
+
+    account = BybitAccount.objects.unscoped().order_by("user__username")[0]
+    tab.page.set_viewport_size({"width": WIDTH, "height": 1500})
+    tab.go(f"/admin/accounts/bybitaccount/{account.pk}/dashboard/?last=5m")
+    # Its own page, without the list of all others beside it.
+    tab.page.click("#toggle-nav-sidebar")
+
+
+@live_scene
+def coverage(tab: Tab) -> None:
+    """The strips of the market, and below them the gaps."""
+    tab.page.set_viewport_size({"width": WIDTH, "height": 660})
+    tab.go("/admin/?last=5m")
+    tab.page.evaluate("document.querySelector('#board-market').scrollIntoView()")
 
 
 def show_whole(tab: Tab) -> None:
@@ -176,16 +214,43 @@ def main(names: list[str]) -> int:
     django.setup()
     from gridbot_site.tests.browser import missing, open_tab, running_browser
 
-    if reason := missing() or ", ".join(f"no scene {n}" for n in names if n not in SCENES):
+    known = {**SCENES, **LIVE_SCENES}
+    if reason := missing() or ", ".join(f"no scene {n}" for n in names if n not in known):
         sys.stderr.write(f"{reason}\n")
         return 2
+    chosen = names or list(known)
     with running_browser() as browser:
-        for name in names or SCENES:
+        for name in (each for each in chosen if each in SCENES):
             with running_site() as url, open_tab(browser, url) as tab:
                 SCENES[name](tab)
-                tab.page.screenshot(path=PICTURES / f"{name}.png")
-                sys.stdout.write(f"docs/pictures/{name}.png\n")
+                photograph(tab, name)
+        if live := [each for each in chosen if each in LIVE_SCENES]:
+            photograph_capture(browser, live)
     return 0
+
+
+def photograph_capture(browser: Browser, names: list[str]) -> None:
+    """Capture for some minutes, and photograph these scenes in light and dark."""
+    from accounts.models import User
+    from docs.sandbox_story import lasting_outage
+    from gridbot_site.live_server import session_cookie
+    from gridbot_site.tests.browser import open_tab
+
+    with running_site() as url, lasting_outage() as operator:
+        cookie = session_cookie(User.objects.get(username=operator), url)
+        for theme in ("light", "dark"):
+            for name in names:
+                with open_tab(browser, url) as tab:
+                    tab.page.emulate_media(color_scheme=theme)
+                    tab.page.context.add_cookies([cookie])
+                    LIVE_SCENES[name](tab)
+                    photograph(tab, name if theme == "light" else f"{name}-{theme}")
+
+
+def photograph(tab: Tab, name: str) -> None:
+    """Write what the tab shows."""
+    tab.page.screenshot(path=PICTURES / f"{name}.png")
+    sys.stdout.write(f"docs/pictures/{name}.png\n")
 
 
 @contextmanager

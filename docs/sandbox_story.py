@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT")
 # When the exchange is out of reach, in seconds since the beginning, and for how long.
@@ -16,19 +15,12 @@ SECONDS = 240.0
 SEEN_AFTER = 20.0
 
 
-@dataclass(frozen=True)
-class Story:
-    """What was captured, and whose."""
-
-    operator: str
-    tenant: str
-
-
 @contextmanager
-def lasting_outage() -> Iterator[Story]:
+def lasting_outage() -> Iterator[str]:
     """Capture for `SECONDS` into this database, which is the demo's; then the exchange is away.
 
-    Capture goes on meanwhile: its gap is open as long as the context lasts.
+    Capture goes on meanwhile: its gap is open as long as the context lasts. Yields the name of
+    the operator, who may see all of it.
     """
     from marketdata.bybit.environments import Environment
     from marketdata.capture.config import CaptureConfig
@@ -64,7 +56,7 @@ def lasting_outage() -> Iterator[Story]:
             sandbox.break_connections()
             sandbox.switch_on("refuse", seconds=600)
             time.sleep(SEEN_AFTER)
-            yield Story(database.DEMO_USER, database.TENANTS[0])
+            yield database.DEMO_USER
         finally:
             stop.set()
             capturing.join(30)

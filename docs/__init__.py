@@ -1,0 +1,1 @@
+"""What makes the documents' pictures; the documents themselves are beside it."""
