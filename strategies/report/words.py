@@ -161,7 +161,7 @@ def assumptions_in_words(of: BacktestSummary) -> list[str]:
         "There is no queue, no latency and no limit to depth; an order can be filled from the next "
         "trade on, and no fill moves the market.",
         f"Fees are {percent(Decimal(said['maker_fee']))} as maker and "
-        f"{percent(Decimal(said['taker_fee']))} as taker; no VIP level, no rebate.",
+        f"{percent(Decimal(said['taker_fee']))} as taker.",
         f"Prices step by {said['tick_size']}, quantities by {said['qty_step']}; an order is of at "
         f"least {said['min_qty']} and worth at least {said['min_notional']} USDT.",
         f"The account is in hedge mode with cross margin and a leverage of {said['leverage']}, "

@@ -83,6 +83,7 @@ def assumptions_of(job: Job, market: Market, terms: Terms) -> dict[str, Any]:
     tiers = MM_TIERS.get(job.symbol, MM_TIERS_DEFAULT)
     return {
         "config": job.config_json,
+        "starting_balance": terms.balance,
         "fill_model": terms.fill_model,
         "every_trade": terms.every_trade,
         "maker_fee": terms.fees.maker,

@@ -129,6 +129,14 @@ def test_the_same_market_gives_the_same_run(market, config_file, backtest_json):
     assert differing == {"assumptions", "handed_over"}
 
 
+@pytest.mark.parametrize("option", ["--balance=5000", "--leverage=5", "--maker-fee=-0.01"])
+def test_what_a_user_decides_is_among_the_assumptions(market, config_file, backtest_json, option):
+    arguments = ("--config", config_file, "--symbol", "BTCUSDT")
+    [usual], [other] = backtest_json(*arguments), backtest_json(*arguments, option)
+    assert usual["data_fingerprint"] == other["data_fingerprint"]
+    assert usual["assumptions"] != other["assumptions"]
+
+
 def test_another_trade_is_another_fingerprint(market, config_file, backtest_json):
     arguments = ("--config", config_file, "--symbol", "BTCUSDT")
     [whole] = backtest_json(*arguments)
