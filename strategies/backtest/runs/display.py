@@ -8,6 +8,7 @@ from typing import Any, TextIO
 
 from django.core.serializers.json import DjangoJSONEncoder
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from strategies.backtest.runs.keeping import Kept
@@ -27,7 +28,9 @@ def print_results(out: TextIO, results: Sequence[Kept]) -> None:
         each, run, report = kept.traded, kept.run, kept.report
         summary = each.records.summary
         table = Table(
-            title=f"{each.job.name} on {summary.symbol}", show_header=False, title_justify="left"
+            title=escape(f"{each.job.name} on {summary.symbol}"),
+            show_header=False,
+            title_justify="left",
         )
         table.add_column()
         table.add_column(justify="right")

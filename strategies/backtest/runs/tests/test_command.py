@@ -218,6 +218,12 @@ def test_a_config_is_stored_under_the_account_that_is_named(
     assert (str(run.pk), run.strategy, run.config) == (found["run"], None, CONFIG)
 
 
+def test_a_name_is_printed_as_it_is(market, alice_account, backtest):
+    hostile = "[/] [red]<script>alert(1)</script>"
+    StrategyFactory.create(account=alice_account, name=hostile, config=CONFIG)
+    assert f"{hostile} on BTCUSDT" in backtest("--strategy", f"alice/account of alice/{hostile}")
+
+
 def test_no_save_stores_nothing(market, strategy, backtest):
     assert "Not stored." in backtest("--strategy", NAME, "--no-save")
     assert not Run.objects.unscoped().exists()
