@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
+from marketdata.capture.signals import interrupted_by_sigterm
 from marketdata.capture.startup import SYMBOL, check_database
 from marketdata.coverage.since import moment
 from marketdata.exits import ConfigurationError, ExitCode, Unavailable, first_line, is_away
@@ -35,7 +36,8 @@ A file appears when it is whole; one that exists is refused before anything is w
 --force replaces it. It needs the packages of requirements-backtest.txt (`make backtest`).
 Exit codes: 0 ok, 1 a trade cannot be written exactly or the disk refuses, 2 usage,
 4 configuration or a file that exists, 6 written, but something of the span is missing or nothing
-vouches for it (`manage.py coverage` says what), 75 the database cannot be reached."""
+vouches for it (`manage.py coverage` says what), 75 the database cannot be reached,
+130 interrupted: the files that were done are there."""
 
 
 class Command(BaseCommand):
@@ -86,7 +88,8 @@ class Command(BaseCommand):
 
         try:
             parts = _planned(options)
-            exported = _exported(parts, options["out"], quiet=options["json"])
+            with interrupted_by_sigterm():
+                exported = _exported(parts, options["out"], quiet=options["json"])
         except (OSError, InexactTrade) as error:
             raise CommandError(str(error)) from None
         except DatabaseError as error:

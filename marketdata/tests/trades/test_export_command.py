@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
 from datetime import timedelta
 from decimal import Decimal
@@ -211,6 +213,19 @@ class TestRefused:
         assert "no whole millisecond" in words
         assert list(out.iterdir()) == [path]
         assert path.read_bytes() == b"mine"
+
+    def test_a_day_that_sigterm_interrupts_leaves_nothing(self, out, monkeypatch):
+        def ended(path):
+            signal.raise_signal(signal.SIGTERM)
+            return 0
+
+        # The system is asked for it when all rows of a day are written.
+        monkeypatch.setattr(os, "fsync", ended)
+        store({})
+        covered()
+        with pytest.raises(KeyboardInterrupt):
+            call_command("export_trades", "--symbol", "BTCUSDT", "--out", str(out))
+        assert list(out.iterdir()) == []
 
     def test_nothing_is_known(self, capsys, out):
         code, words = run(capsys, out)
