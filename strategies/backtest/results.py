@@ -23,7 +23,7 @@ class SimulatedFill:
     `level` is the grid level, counted from the anchor of the grid that placed the order; None
     for a liquidation. `opens`: the fill made the position larger. `rule`: the fill model, or
     `taker`; `trade_index` and `trade_price` name the public trade, `previous_price` that of the
-    trade before. `closed_pnl` is gross. `equity` is at the trade's price, after this fill.
+    trade before (None for a liquidation). `closed_pnl` is gross. `equity` is at the trade's price, after this fill.
     """
 
     exec_id: str

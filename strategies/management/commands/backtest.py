@@ -40,8 +40,9 @@ what each figure means and how the report is read.
 Nothing is traded on a window that was not captured whole, unless --allow-gaps is given: a price
 that nobody saw fills no order. A run without fills is a result, and says why there are none.
 
-Exit codes: 0 done, 2 usage, 4 configuration, 6 the window is not covered, 75 the database cannot
-be reached."""
+Exit codes: 0 done, 1 a report cannot be written or a process was killed, 2 usage, 4 configuration or
+a grid that cannot be built at the price, 6 the window is not covered, 75 the database cannot be
+reached, 130 interrupted: what was done before is stored."""
 
 
 class Command(BaseCommand):
