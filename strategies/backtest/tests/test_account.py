@@ -60,6 +60,15 @@ def test_a_balanced_pair_is_liquidated_by_its_own_weight():
     assert (state.liquidated_below, state.liquidated_above) == (None, 110_000)
 
 
+def test_equity_that_equals_the_maintenance_margin_is_liquidated():
+    # 104.5 - 1000 + 900 = 900 * 0.005
+    long = account("104.5", long=(1, 1000))
+    assert long.equity(D(900)) == long.maintenance_margin(D(900))
+    assert long.is_liquidated(D(900))
+    assert not long.is_liquidated(D("900.1"))
+    assert long.state(10_000).liquidated_below == 9_000
+
+
 def test_each_leg_has_the_tier_of_its_own_value():
     pair = account(5_000, long=(2, 1000), short=(1, 1000), tiers=TIERS)
     assert pair.maintenance_margin(D(1000)) == (2000 * D("0.03") - 20) + 1000 * D("0.01")

@@ -9,6 +9,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from strategies.backtest import Fees
 from strategies.backtest.metrics import falls_of, sharpe_ratio, sortino_ratio
 from strategies.backtest.tests.markets import D, run
 
@@ -76,6 +77,9 @@ def test_a_win_is_a_closing_fill_that_paid_for_its_own_fee():
     figures = run([10_000, 9_950, 9_899, 10_001]).metrics
     assert (figures.trades, figures.closing_trades, figures.win_rate) == (3, 1, 1.0)
     assert figures.turnover == D("100.98") + D(100) + D(100)
+    # It earned 1 and cost 2.
+    dear = run([10_000, 9_950, 9_899, 10_001], fees=Fees(maker=D("0.02"))).metrics
+    assert (dear.closing_trades, dear.win_rate) == (1, 0.0)
     assert figures.turnover_share == D("0.0300980")
 
 

@@ -89,9 +89,11 @@ def test_funding_is_paid_at_recorded_settlements_only_and_missing_ones_are_named
 
 def test_margin_carries_some_orders_and_refuses_the_rest():
     # A tenth of 0.102 * 990.0 is 10.098; of 15 USDT that leaves too little for any other.
+    # The least order, 0.103 at 980.1, takes 10.09503.
     result = run([10_000, 10_000], starting_balance=D(15))
     assert (result.placed, result.refusals["margin"]) == (1, 3)
-    assert run([10_000, 10_000], starting_balance=D(10)).placed == 0
+    assert run([10_000, 10_000], starting_balance=D("10.09503")).placed == 1
+    assert run([10_000, 10_000], starting_balance=D("10.09502")).placed == 0
 
 
 def test_leverage_takes_less_margin_down_to_the_rate_of_the_tier():
@@ -112,6 +114,13 @@ def test_an_order_that_only_reduces_waits_for_a_larger_position():
         if (order.direction, order.side) == ("long", "Sell")
     ]
     assert [(order.price, order.qty) for order in sells] == [(D("1000.0"), D("0.1"))]
+
+
+def test_an_order_that_would_close_the_whole_position_is_declined():
+    # 99 / 990.0 and 99 / 1000.0 are both 0.1 in steps of 0.1.
+    after = run([10_000, 9_899, 9_899], instrument=contract(step="0.1"), config=config(amount="99"))
+    assert after.final["book"]["legs"]["long"].size == D("0.1")
+    assert not [each for each in after.final["book"]["orders"] if each.reduce_only]
 
 
 def test_a_fallen_account_is_liquidated_as_taker_and_owes_nothing():
