@@ -195,6 +195,28 @@ def test_a_hung_reconciler_stops_the_feeding(sandbox, capturing, clock, listener
 
 
 @pytest.mark.django_db(transaction=True)
+def test_a_service_that_hangs_stops_the_feeding(sandbox, capturing, clock, monkeypatch):
+    service = CaptureService(capture_config(sandbox))
+    entered, released = threading.Event(), threading.Event()
+    watchdog = Watchdog(lambda: service.pulses, lambda state: None)
+    with capturing(service) as running:
+        until(lambda: service.is_ready)
+
+        def hang():
+            entered.set()
+            released.wait()
+
+        monkeypatch.setattr(service.lease, "renew", hang)
+        assert entered.wait(20)
+        clock.now += HUNG_SECONDS + 1
+        until(lambda: [each.name for each in service.pulses if each.is_hung] == ["the service"])
+        assert not watchdog.look()
+        released.set()
+        until(watchdog.look)
+        running.finish()
+
+
+@pytest.mark.django_db(transaction=True)
 def test_a_reader_that_hangs_in_a_frame_stops_the_feeding(sandbox, capturing, clock, monkeypatch):
     service = CaptureService(capture_config(sandbox))
     tickers, entered, released = service.public.writers[1], threading.Event(), threading.Event()
