@@ -6,9 +6,10 @@ import os
 import shutil
 import stat
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import Final
+from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.core.checks import CheckMessage, run_checks
@@ -22,6 +23,8 @@ from marketdata.exits import ExitCode
 LOW_SHARE, LOW_BYTES = 0.10, 2 * 2**30
 LEAST_BYTES: Final = 200 * 2**20
 DJANGOS_CHECKS: Final = "https://docs.djangoproject.com/en/5.2/ref/checks/"
+# See localtime(5).
+LOCAL_TIME: Final = Path("/etc/localtime")
 OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 # Judged here, with the other files.
 FILE_OF_SETTINGS: Final = "gridbot.W001"
@@ -34,7 +37,7 @@ def check_machine(environment: Mapping[str, str]) -> list[Finding]:
         *_secrets(environment),
         *_disks(),
         *_left_behind(Path(settings.GRIDBOT_SPOOL_DIR)),
-        _time_zone(datetime.now().astimezone()),
+        _time_zone(_zone_of_machine()),
     ]
 
 
@@ -129,12 +132,22 @@ def _left_behind(spool: Path) -> Iterator[Finding]:
         yield error("spool", found, advice, ExitCode.DATA_INCOMPLETE)
 
 
-def _time_zone(now: datetime) -> Finding:
+def _time_zone(zone: tzinfo) -> Finding:
+    now = datetime.now(zone)
     if now.utcoffset():
-        found = f"This machine's local time is {now.tzname()}: lines of the log bear it, rows UTC."
-        advice = "`timedatectl set-timezone UTC`, or Environment=TZ=UTC in the unit."
+        found = f"This machine is at {now:%z}: journalctl shows its time, gridbot writes UTC."
+        advice = "`journalctl --utc`, or `timedatectl set-timezone UTC`."
         return warning("time zone", found, advice)
-    return Finding("time zone", "Local time is UTC, as are all times in the database.")
+    return Finding("time zone", "This machine's time is UTC, as are all times of gridbot.")
+
+
+def _zone_of_machine(path: Path = LOCAL_TIME) -> tzinfo:
+    """The machine's zone, which Django hides from its own process; UTC where none is set."""
+    try:
+        with path.open("rb") as file:
+            return ZoneInfo.from_file(file)
+    except (OSError, ValueError):
+        return UTC
 
 
 def _mode(path: Path) -> int | None:
