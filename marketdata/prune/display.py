@@ -114,7 +114,6 @@ def pruning_json(pruning: Pruning, returned: GivenBack | None, exit_code: ExitCo
                     "transactions": each.transactions,
                 }
                 for each in pruning.outcomes
-                if each.due
             ],
             "database_bytes_before": returned and returned.before,
             "database_bytes": returned and returned.after,

@@ -25,6 +25,7 @@ ASKED: dict[str, tuple[tuple[str, ...], ...]] = {
     "coverage": ((), ("--json",)),
     "check_account": ((), ("--json",)),
     "reconcile": (("--since", "1h"), ("--since", "1h", "--json")),
+    "prune": (("--orders", "1h", "--dry-run"), ("--orders", "1h", "--quarantine", "1h", "--json")),
 }
 # Those that ask for no scope, and why.
 UNASKED = {

@@ -87,7 +87,7 @@ class TestPolicy:
         assert {each["kind"] for each in said["lots"]} == {"trades"}
 
     def test_one_symbol_alone(self, capsys, market):
-        said = told(capsys, "--older-than", "90d", "--symbol", "ethusdt")
+        said = told(capsys, "--trades", "90d", "--symbol", "ethusdt")
         assert {each["of"] for each in said["lots"]} == {"ETHUSDT"}
         assert PublicTrade.objects.filter(symbol="BTCUSDT").count() == 20
 

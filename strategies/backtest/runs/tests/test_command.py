@@ -16,6 +16,9 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from gridcore.matching import FILL_MODELS, strict_cross
+from marketdata.capture.feeds import Feed
+from marketdata.coverage.pruned import REASON, declare_pruned
+from marketdata.coverage.spans import TICK, Span
 from marketdata.exits import ExitCode
 from marketdata.models import PublicTrade, Stream, TickerSnapshot
 from marketdata.tests.factories import CaptureGapFactory, InstrumentFactory
@@ -169,6 +172,14 @@ def test_a_window_with_a_gap_is_not_traded(market, strategy, backtest):
     assert "50.000% complete: 2 holes" in words
     assert "from 2026-01-02 10:00:00 to" in words
     assert "the line was cut" in words
+
+
+def test_a_window_that_was_pruned_is_not_traded(market, strategy, backtest):
+    declare_pruned(Feed(Stream.TRADES, "BTCUSDT"), Span(SINCE, SINCE + timedelta(hours=1) - TICK))
+    code, words = refused(backtest, "--strategy", NAME)
+    assert code == ExitCode.DATA_INCOMPLETE
+    assert "pruned" in words
+    assert REASON in words
 
 
 def test_with_allow_gaps_it_is_traded_and_the_gap_is_told(market, strategy, backtest):
