@@ -25,7 +25,10 @@ ASKED: dict[str, tuple[tuple[str, ...], ...]] = {
     "coverage": ((), ("--json",)),
     "check_account": ((), ("--json",)),
     "reconcile": (("--since", "1h"), ("--since", "1h", "--json")),
-    "prune": (("--orders", "1h", "--dry-run"), ("--orders", "1h", "--quarantine", "1h", "--json")),
+    "prune": (
+        ("--orders", "1h", "--dry-run"),
+        ("--orders", "1h", "--quarantine", "1h", "--backtests", "1h", "--dry-run", "--json"),
+    ),
 }
 # Those that ask for no scope, and why.
 UNASKED = {
