@@ -16,11 +16,11 @@ from accounts.models import BybitAccount
 from gridbot_site.dashboard.charts import Chart, equity_chart, price_chart
 from gridbot_site.dashboard.coverage import feed_lines, gap_lines
 from gridbot_site.dashboard.doors import row_url, seen
-from gridbot_site.dashboard.money import change, money
+from gridbot_site.dashboard.money import EquityView
 from marketdata.coverage.report import PUBLIC_STREAMS, TABLES
 from marketdata.dashboard import trading
-from marketdata.dashboard.holdings import Position, equity_curves, newest_legs, positions_of
-from marketdata.dashboard.samples import keys_at
+from marketdata.dashboard.holdings import Position, equity_curves, open_positions, positions_of
+from marketdata.dashboard.samples import tickers_at
 from marketdata.dashboard.window import Window
 from marketdata.models import (
     EnvironmentStamp,
@@ -39,13 +39,11 @@ PRIVATE_STREAMS = [stream for stream in TABLES if stream not in PUBLIC_STREAMS]
 
 def context(request: HttpRequest, account_id: UUID) -> dict[str, Any]:
     """All of the page; Http404 for an account that the user may not see, or that there is not."""
-    accounts = seen(request, BybitAccount).filter(pk=account_id)
+    accounts = seen(request, BybitAccount).select_related("user")
+    account: BybitAccount = get_object_or_404(accounts, pk=account_id)
     window = Window.asked(request.GET, timezone.now())
-    moments = window.moments(MOMENTS)
-    curves = equity_curves(accounts.select_related("user"), seen(request, WalletSnapshot), moments)
-    if not curves:
-        get_object_or_404(accounts.none())
-    [(account, equity)] = curves
+    curves = equity_curves(seen(request, WalletSnapshot), [account.pk], window.moments(MOMENTS))
+    told = curves.get(account.pk, [])
     states = trading.states(seen(request, Order).filter(account=account), window)
     fills = trading.fills(seen(request, PrivateExecution).filter(account=account), window)
     positions = _positions(request, account, window)
@@ -53,18 +51,16 @@ def context(request: HttpRequest, account_id: UUID) -> dict[str, Any]:
     symbol = request.GET.get("symbol", "")
     if symbol not in symbols:
         symbol = symbols[0] if symbols else ""
-    known = [each for each in equity if each is not None]
     return {
         "window": window,
         "account": account,
         "account_url": row_url(BybitAccount, account.pk),
-        "equity": money(known[-1]) if known else None,
-        "change": change(equity),
-        "equity_chart": equity_chart(known, window),
+        "equity": EquityView.of(told, window),
+        "equity_chart": equity_chart(told, window),
         "positions": positions,
         "symbols": symbols,
         "symbol": symbol,
-        "price_chart": _prices(request, accounts, symbol, window, fills, states),
+        "price_chart": _prices(request, symbol, window, fills, states),
         "fills": [(row_url(PrivateExecution, fill.key), fill) for fill in fills[:MOST_FILLS]],
         "fill_count": len(fills),
         "lines": feed_lines(request, window, PRIVATE_STREAMS, [account.pk]),
@@ -74,8 +70,7 @@ def context(request: HttpRequest, account_id: UUID) -> dict[str, Any]:
 
 def _positions(request: HttpRequest, account: BybitAccount, window: Window) -> list[Position]:
     """The open positions, at the market's mark prices where the market is the account's."""
-    rows = seen(request, PositionSnapshot).filter(pk__in=newest_legs([account.pk], window.end))
-    held = list(rows.filter(size__gt=0).defer("raw_json"))
+    held = open_positions(seen(request, PositionSnapshot), [account.pk], window.end)
     newest = (
         seen(request, TickerSnapshot)
         .filter(symbol=OuterRef("symbol"), exchange_ts__lte=window.end)
@@ -95,7 +90,6 @@ def _positions(request: HttpRequest, account: BybitAccount, window: Window) -> l
 
 def _prices(
     request: HttpRequest,
-    accounts: Any,
     symbol: str,
     window: Window,
     fills: Sequence[trading.Fill],
@@ -104,9 +98,8 @@ def _prices(
     """The price of the symbol with the account's orders and fills on it; None without a symbol."""
     if not symbol:
         return None
-    tickers = seen(request, TickerSnapshot)
-    [(_, keys)] = keys_at(accounts, [tickers.filter(symbol=symbol)], window.moments(MOMENTS))
-    rows = tickers.filter(pk__in={key for key in keys if key}, exchange_ts__gte=window.start)
+    tickers = seen(request, TickerSnapshot).filter(exchange_ts__gte=window.start)
+    rows = tickers.filter(pk__in=tickers_at(symbol, window.moments(MOMENTS)))
     points = list(rows.order_by("exchange_ts").values_list("exchange_ts", "last_price"))
     return price_chart(
         symbol,

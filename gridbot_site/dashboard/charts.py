@@ -51,12 +51,12 @@ class Chart:
     levels: list[Level] = field(default_factory=list)
 
 
-def equity_chart(known: Sequence[Equity], window: Window) -> Chart | None:
+def equity_chart(told: Sequence[Equity], window: Window) -> Chart | None:
     """Equity over time, each value until the next; None without any."""
-    unit = known[-1].unit if known else ""
-    points = list(dict.fromkeys((each.at, each.amount) for each in known if each.unit == unit))
-    if not points:
+    if not told:
         return None
+    unit = told[-1].unit
+    points = [(each.at, each.amount) for each in told if each.unit == unit]
     amounts = [amount for _, amount in points]
     scale = Scale.around(amounts)
     words = (

@@ -16,7 +16,7 @@ from marketdata.capture.feeds import Feed
 from marketdata.coverage.report import PUBLIC_STREAMS, TABLES
 from marketdata.dashboard.feeds import Known, known_feeds
 from marketdata.dashboard.rates import Rate, rates
-from marketdata.dashboard.strips import Run, State, duration, in_words, runs, share
+from marketdata.dashboard.strips import COLUMNS, Run, State, duration, in_words, runs, share
 from marketdata.dashboard.window import Window
 from marketdata.models import CaptureGap, CoverageInterval, Stream
 
@@ -38,6 +38,8 @@ class FeedLine:
     lag: str
     open_gaps: int
     trouble: str
+    # Of the strip, in which the runs are counted.
+    columns: int = COLUMNS
 
 
 class GapLine(NamedTuple):

@@ -22,10 +22,10 @@ from gridbot_site.dashboard.coverage import (
     is_public,
 )
 from gridbot_site.dashboard.doors import list_url, row_url, seen
-from gridbot_site.dashboard.money import Money, change, curve, money
+from gridbot_site.dashboard.money import EquityView
 from marketdata.capture.accounts import full_name
 from marketdata.coverage.report import TABLES
-from marketdata.dashboard.holdings import Equity, Position, equity_curves, open_positions
+from marketdata.dashboard.holdings import Position, equity_curves, open_positions, positions_of
 from marketdata.dashboard.window import Window
 from marketdata.models import (
     CaptureGap,
@@ -57,9 +57,7 @@ class AccountCard:
     account: BybitAccount
     lines: list[FeedLine]
     positions: list[Position]
-    equity: Money | None
-    change: Money | None
-    curve: str
+    equity: EquityView | None
 
     @property
     def has_failed(self) -> bool:
@@ -120,41 +118,27 @@ def _cards(
     request: HttpRequest, window: Window, lines: list[FeedLine]
 ) -> tuple[list[AccountCard], bool]:
     """The accounts that the user may see, those that were set aside first; and whether that is not all."""
-    accounts = seen(request, BybitAccount).select_related("user")
-    in_order = accounts.order_by("-status", "user__username", "account_name")
-    wallets = seen(request, WalletSnapshot)
-    found = equity_curves(in_order[: MOST_ACCOUNTS + 1], wallets, window.moments(MOMENTS))
-    curves = found[:MOST_ACCOUNTS]
-    keys = [account.pk for account, _ in curves]
-    held: defaultdict[UUID, list[Position]] = defaultdict(list)
-    for position in open_positions(seen(request, PositionSnapshot), keys, window.end):
-        held[position.snapshot.account_id].append(position)
+    in_order = seen(request, BybitAccount).order_by("-status", "user__username", "account_name")
+    found = list(in_order.select_related("user")[: MOST_ACCOUNTS + 1])
+    accounts = found[:MOST_ACCOUNTS]
+    keys = [account.pk for account in accounts]
+    curves = equity_curves(seen(request, WalletSnapshot), keys, window.moments(MOMENTS))
+    held: defaultdict[UUID, list[PositionSnapshot]] = defaultdict(list)
+    for snapshot in open_positions(seen(request, PositionSnapshot), keys, window.end):
+        held[snapshot.account_id].append(snapshot)
     by_account: defaultdict[Any, list[FeedLine]] = defaultdict(list)
     for line in lines:
         by_account[line.feed.account_id].append(line)
     cards = [
-        _card(account, equity, by_account[account.pk], held[account.pk], window)
-        for account, equity in curves
+        AccountCard(
+            account=account,
+            lines=by_account[account.pk],
+            positions=positions_of(held[account.pk], {}),
+            equity=EquityView.of(curves.get(account.pk, []), window),
+        )
+        for account in accounts
     ]
-    return cards, len(found) > len(curves)
-
-
-def _card(
-    account: BybitAccount,
-    equity: list[Equity | None],
-    lines: list[FeedLine],
-    positions: list[Position],
-    window: Window,
-) -> AccountCard:
-    known = [each for each in equity if each is not None]
-    return AccountCard(
-        account=account,
-        lines=lines,
-        positions=positions,
-        equity=money(known[-1]) if known else None,
-        change=change(equity),
-        curve=curve(known, window),
-    )
+    return cards, len(found) > len(cards)
 
 
 def _capture(request: HttpRequest, now: datetime) -> Capture:

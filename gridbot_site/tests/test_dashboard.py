@@ -35,7 +35,7 @@ from marketdata.tests.factories import (
 pytestmark = pytest.mark.django_db
 
 # Five of them are for the session, its user, their second factor and their rights.
-MOST_QUERIES = 15
+MOST_QUERIES = 14
 FIRST = "/admin/"
 LIVE = "/admin/dashboard/live/"
 

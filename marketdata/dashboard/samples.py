@@ -1,46 +1,90 @@
-"""Figures as they were at some moments: each is one step in an index, whatever the table's size.
+"""Rows that were the newest at some moments: each is a step in an index, whatever the table's size.
 
 A curve over a month of snapshots, drawn by reading them, would cost the month; drawn from the
-newest row before each of so many moments it costs as many steps.
+newest row before each of so many moments it costs as many steps. Each condition here stands in
+`pk__in` of a queryset that is scoped already, and is asked for with it, in one query.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
-from django.db import models
-from django.db.models import OuterRef, Subquery
-from django.db.models.functions import Coalesce
+from django.db import connection
+from django.db.models.expressions import RawSQL
 
-Rows = models.QuerySet[Any]
+from accounts.models import BybitAccount
+from marketdata.models import TickerSnapshot
+
 # What linear contracts are settled in: an account's equity changes with the first that it has.
 SETTLED_IN = ("USDT", "USDC")
+TICKERS_AT = """
+WITH moments (at) AS (VALUES {moments})
+SELECT (SELECT t.id FROM ticker_snapshots t
+        WHERE t.symbol = %s AND t.exchange_ts <= moments.at ORDER BY t.exchange_ts DESC LIMIT 1)
+FROM moments
+"""
+WALLETS_AT = """
+WITH moments (at) AS (VALUES {moments})
+SELECT COALESCE({choices}) FROM bybit_accounts a CROSS JOIN moments WHERE a.id IN ({accounts})
+"""
+WALLET_AT = """
+(SELECT w.id FROM wallet_snapshots w
+ WHERE w.account_id = a.id AND w.coin = %s AND w.exchange_ts <= moments.at
+ ORDER BY w.exchange_ts DESC, w.id DESC LIMIT 1)
+"""
+# Symbols of an account are stepped through in the table's unique index: no row between one and the
+# next is read, where a GROUP BY would read them all. A leg is 0 one-way, 1 long, 2 short.
+NEWEST_LEGS = """
+WITH RECURSIVE held (account_id, symbol) AS (
+    SELECT a.id, (SELECT MIN(p.symbol) FROM position_snapshots p WHERE p.account_id = a.id)
+    FROM bybit_accounts a WHERE a.id IN ({accounts})
+    UNION ALL
+    SELECT held.account_id,
+        (SELECT MIN(p.symbol) FROM position_snapshots p
+         WHERE p.account_id = held.account_id AND p.symbol > held.symbol)
+    FROM held WHERE held.symbol IS NOT NULL
+)
+SELECT (SELECT p.id FROM position_snapshots p
+        WHERE p.account_id = held.account_id AND p.symbol = held.symbol
+            AND p.position_idx = legs.idx AND p.exchange_ts <= %s
+        ORDER BY p.exchange_ts DESC, p.id DESC LIMIT 1)
+FROM held CROSS JOIN (SELECT 0 AS idx UNION ALL SELECT 1 UNION ALL SELECT 2) AS legs
+WHERE held.symbol IS NOT NULL
+"""
 
 
-def wallets_of_owner(wallets: Rows) -> list[Rows]:
-    """The balances of the account that is the outer row, by the coins that contracts settle in."""
-    return [wallets.filter(account=OuterRef("pk"), coin=coin) for coin in SETTLED_IN]
+def tickers_at(symbol: str, moments: Sequence[datetime]) -> RawSQL:
+    """The keys of the symbol's newest ticker at each of the moments."""
+    rows = ", ".join(["(%s)"] * len(moments))
+    return RawSQL(TICKERS_AT.format(moments=rows), [*map(_moment, moments), symbol])  # noqa: S611
 
 
-def keys_at(
-    owners: Rows, choices: Sequence[Rows], moments: Sequence[datetime]
-) -> list[tuple[Any, list[int | None]]]:
-    """Each owner with the key of the newest row at each moment, None before the first: one query.
+def wallets_at(accounts: Collection[UUID], moments: Sequence[datetime]) -> RawSQL:
+    """The keys of the newest balance of each account, of which there is one, at each moment."""
+    sql = WALLETS_AT.format(
+        moments=", ".join(["(%s)"] * len(moments)),
+        choices=", ".join([WALLET_AT] * len(SETTLED_IN)),
+        accounts=_places(accounts),
+    )
+    return RawSQL(sql, [*map(_moment, moments), *SETTLED_IN, *map(_key, accounts)])  # noqa: S611
 
-    Of `choices`, querysets about the owner as the outer row, the first that has a row counts.
-    """
 
-    def newest(at: datetime) -> Any:
-        found = [
-            Subquery(
-                rows.filter(exchange_ts__lte=at).order_by("-exchange_ts", "-pk").values("pk")[:1]
-            )
-            for rows in choices
-        ]
-        return Coalesce(*found) if len(found) > 1 else found[0]
+def newest_legs(accounts: Collection[UUID], end: datetime) -> RawSQL:
+    """The keys of the newest state, up to `end`, of each leg that these accounts, at least one, had."""
+    sql = NEWEST_LEGS.format(accounts=_places(accounts))
+    return RawSQL(sql, [*map(_key, accounts), _moment(end)])  # noqa: S611
 
-    names = [f"at_{n}" for n in range(len(moments))]
-    asked = owners.annotate(**dict(zip(names, map(newest, moments), strict=True)))
-    return [(owner, [getattr(owner, name) for name in names]) for owner in asked]
+
+def _places(values: Collection[Any]) -> str:
+    return ", ".join(["%s"] * len(values))
+
+
+def _key(account: UUID) -> Any:
+    return BybitAccount._meta.pk.get_db_prep_value(account, connection)
+
+
+def _moment(at: datetime) -> Any:
+    return TickerSnapshot._meta.get_field("exchange_ts").get_db_prep_value(at, connection)

@@ -43,6 +43,14 @@ WORDS = {
 PRECEDENCE = (State.OPEN, State.LOST, State.FILLED, State.COVERED, State.UNVOUCHED)
 # What a column shows of all that lies in it.
 WORST_FIRST = (*PRECEDENCE[:2], State.UNVOUCHED, State.FILLED, State.COVERED, State.UNKNOWN)
+# Bars in a strip that is 24 high: from where, and how high.
+SHAPES = {
+    State.OPEN: ((0, 24),),
+    State.LOST: ((0, 6), (18, 6)),
+    State.UNVOUCHED: ((9, 6),),
+    State.FILLED: ((6, 4), (14, 4)),
+    State.COVERED: ((6, 12),),
+}
 MISSING = frozenset(WORST_FIRST[:3])
 OF_SOURCE = {
     CoverageInterval.Source.LIVE: State.COVERED,
@@ -71,13 +79,19 @@ class Piece(NamedTuple):
 
 
 class Run(NamedTuple):
-    """Columns of one state beside each other; `left` and `width` in percent of the strip."""
+    """Columns of one state beside each other, from `first` to just before `end_column`."""
 
     state: State
-    left: str
-    width: str
+    first: int
+    end_column: int
     start: datetime
     end: datetime
+
+    @property
+    def path(self) -> str:
+        """Its outline, in columns across and 24 units down: each state has a shape of its own."""
+        width = self.end_column - self.first
+        return "".join(f"M{self.first} {y}h{width}v{h}h-{width}z" for y, h in SHAPES[self.state])
 
     @property
     def words(self) -> str:
@@ -131,8 +145,7 @@ def runs(found: Sequence[Piece], columns: int = COLUMNS) -> list[Run]:
     for left, right in pairwise(edges):
         if worst[left] != State.UNKNOWN:
             bounds = (start + whole * left / columns, start + whole * right / columns)
-            width = f"{100 * (right - left) / columns:.3f}%"
-            drawn.append(Run(worst[left], f"{100 * left / columns:.3f}%", width, *bounds))
+            drawn.append(Run(worst[left], left, right, *bounds))
     return drawn
 
 

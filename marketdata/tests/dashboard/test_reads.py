@@ -12,6 +12,7 @@ from marketdata.capture.feeds import Feed
 from marketdata.dashboard.feeds import known_feeds
 from marketdata.dashboard.holdings import equity_curves, open_positions, positions_of
 from marketdata.dashboard.rates import rates
+from marketdata.dashboard.samples import tickers_at
 from marketdata.dashboard.strips import State
 from marketdata.dashboard.trading import MOST, fills, rests, states, symbols
 from marketdata.dashboard.window import Window
@@ -147,38 +148,52 @@ def test_rates_are_of_the_last_minute_and_by_feed(django_assert_num_queries, ali
 
 
 def curves(*moments):
-    accounts = BybitAccount.objects.order_by("account_name")
-    return equity_curves(accounts, WalletSnapshot.objects.all(), [ago(each) for each in moments])
-
-
-def amounts(curve):
-    return [each and (float(each.amount), each.unit) for each in curve]
+    keys = list(BybitAccount.objects.values_list("pk", flat=True))
+    found = equity_curves(WalletSnapshot.objects.all(), keys, [ago(each) for each in moments])
+    return {
+        key: [(float(each.amount), each.unit) for each in curve] for key, curve in found.items()
+    }
 
 
 def test_equity_is_that_of_the_newest_balance_at_each_moment(
-    django_assert_num_queries, alice_account, bob_account
+    django_assert_num_queries, alice_account, bob_account, charlie_account
 ):
-    for minutes, total in ((50, 100), (30, 120), (10, 110)):
+    for minutes, total in ((50, 100), (35, 105), (30, 120), (10, 110)):
         WalletSnapshotFactory.create(
             account=alice_account, exchange_ts=ago(minutes), total_equity=Decimal(total)
         )
-    WalletSnapshotFactory.create(account=bob_account, coin="USDC", exchange_ts=ago(50), equity=7)
+    WalletSnapshotFactory.create(account=bob_account, coin="USDC", exchange_ts=ago(500), equity=7)
     with django_assert_num_queries(2):
-        [(one, alices), (other, bobs)] = curves(60, 40, 30, 0)
-    assert (one, other) == (alice_account, bob_account)
-    assert amounts(alices) == [None, (100, "USD"), (120, "USD"), (110, "USD")]
-    assert amounts(bobs) == [None, (7, "USDC"), (7, "USDC"), (7, "USDC")]
+        found = curves(60, 40, 30, 0)
+    assert found == {
+        alice_account.pk: [(100, "USD"), (120, "USD"), (110, "USD")],
+        bob_account.pk: [(7, "USDC")],
+    }
 
 
 def test_of_two_states_of_one_millisecond_the_later_one_counts(alice_account):
     for amount in (1, 2):
         WalletSnapshotFactory.create(account=alice_account, exchange_ts=ago(1), equity=amount)
-    [(_, curve)] = curves(0)
-    assert amounts(curve) == [(2, "USDT")]
+    assert curves(0) == {alice_account.pk: [(2, "USDT")]}
 
 
-def positions(*accounts, end=NOON):
-    return open_positions(PositionSnapshot.objects.all(), [each.pk for each in accounts], end)
+def test_without_an_account_there_is_nothing_to_ask(django_assert_num_queries):
+    with django_assert_num_queries(0):
+        assert equity_curves(WalletSnapshot.objects.all(), [], [NOON]) == {}
+        assert open_positions(PositionSnapshot.objects.all(), [], NOON) == []
+
+
+def test_prices_are_those_of_the_newest_ticker_at_each_moment():
+    for minutes, symbol in ((50, "BTCUSDT"), (45, "BTCUSDT"), (20, "BTCUSDT"), (30, "ETHUSDT")):
+        TickerSnapshotFactory.create(symbol=symbol, exchange_ts=ago(minutes))
+    wanted = tickers_at("BTCUSDT", [ago(60), ago(40), ago(30), NOON])
+    found = TickerSnapshot.objects.filter(pk__in=wanted).order_by("exchange_ts")
+    assert [row.exchange_ts for row in found] == [ago(45), ago(20)]
+
+
+def sizes(*accounts, end=NOON):
+    found = open_positions(PositionSnapshot.objects.all(), [each.pk for each in accounts], end)
+    return sorted(int(each.size) for each in found)
 
 
 def test_a_position_is_the_newest_state_of_each_leg_that_is_not_flat(
@@ -194,12 +209,10 @@ def test_a_position_is_the_newest_state_of_each_leg_that_is_not_flat(
         PositionSnapshotFactory.create(
             account=account, symbol=symbol, position_idx=idx, exchange_ts=ago(minutes), size=size
         )
-    with django_assert_num_queries(2):
-        found = positions(alice_account)
-    assert [int(each.snapshot.size) for each in found] == [2, 3, 5]
-    assert [int(each.snapshot.size) for each in positions(alice_account, end=ago(30))] == [1, 4]
-    assert len(positions(alice_account, bob_account)) == 4
-    assert positions() == []
+    with django_assert_num_queries(1):
+        assert sizes(alice_account) == [2, 3, 5]
+    assert sizes(alice_account, end=ago(30)) == [1, 4]
+    assert sizes(alice_account, bob_account) == [2, 3, 5, 6]
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from marketdata.coverage.spans import TICK, Span
 from marketdata.dashboard.strips import (
     MISSING,
     PRECEDENCE,
+    SHAPES,
     WORDS,
     State,
     duration,
@@ -72,17 +73,23 @@ def test_an_outage_of_a_millisecond_is_a_column_wide():
         pieces(WINDOW, [(State.COVERED, WINDOW), (State.OPEN, gap)]), columns=60
     )
     assert (before.state, after.state) == (State.COVERED, State.COVERED)
-    assert (missing.state, missing.left, missing.width) == (State.OPEN, "50.000%", "1.667%")
+    assert missing[:3] == (State.OPEN, 30, 31)
+    assert missing.path == "M30 0h1v24h-1z"
     assert missing.words == "12:30:00 to 12:31:00: open gap"
 
 
 def test_a_stretch_that_ends_with_a_column_leaves_the_next_one_alone():
     found = pieces(WINDOW, [(State.COVERED, span(0, 60)), (State.LOST, span(10, 11))])
-    assert [(run.state, run.left) for run in runs(found, columns=60)] == [
-        (State.COVERED, "0.000%"),
-        (State.LOST, "16.667%"),
-        (State.COVERED, "18.333%"),
+    assert [run[:3] for run in runs(found, columns=60)] == [
+        (State.COVERED, 0, 10),
+        (State.LOST, 10, 11),
+        (State.COVERED, 11, 60),
     ]
+
+
+def test_each_state_has_a_shape_of_its_own():
+    """So that nobody needs its colour."""
+    assert len(set(SHAPES.values())) == len(State) - 1
 
 
 def test_the_words_tell_of_each_state_and_of_silence():
