@@ -43,6 +43,7 @@ WORDS = {
 PRECEDENCE = (State.OPEN, State.LOST, State.FILLED, State.COVERED, State.UNVOUCHED)
 # What a column shows of all that lies in it.
 WORST_FIRST = (*PRECEDENCE[:2], State.UNVOUCHED, State.FILLED, State.COVERED, State.UNKNOWN)
+BADNESS = {state: place for place, state in enumerate(WORST_FIRST)}
 # Bars in a strip that is 24 high: from where, and how high.
 SHAPES = {
     State.OPEN: ((0, 24),),
@@ -139,7 +140,7 @@ def runs(found: Sequence[Piece], columns: int = COLUMNS) -> list[Run]:
         # The last column that holds an instant of it.
         last = max(first, -int((start - piece.end) / whole * columns // 1) - 1)
         for column in range(first, min(last + 1, columns)):
-            worst[column] = min(worst[column], piece.state, key=WORST_FIRST.index)
+            worst[column] = min(worst[column], piece.state, key=BADNESS.__getitem__)
     drawn: list[Run] = []
     edges = [0, *(n for n in range(1, columns) if worst[n] != worst[n - 1]), columns]
     for left, right in pairwise(edges):
