@@ -123,12 +123,13 @@ def account_page(tab: Tab) -> None:
     tab.go(f"/admin/accounts/bybitaccount/{account.pk}/dashboard/?last=5m")
     # Its own page, without the list of all others beside it.
     tab.page.click("#toggle-nav-sidebar")
+    tab.page.evaluate("window.scrollTo(0, 0)")
 
 
 @live_scene
 def coverage(tab: Tab) -> None:
-    """The strips of the market, and below them the gaps."""
-    tab.page.set_viewport_size({"width": WIDTH, "height": 660})
+    """The strips of the market."""
+    tab.page.set_viewport_size({"width": WIDTH, "height": 425})
     tab.go("/admin/?last=5m")
     tab.page.evaluate("document.querySelector('#board-market').scrollIntoView()")
 

@@ -11,7 +11,7 @@ from uuid import UUID
 from django.db.models import Q
 from django.http import HttpRequest
 
-from gridbot_site.dashboard.doors import list_url, row_url, seen
+from gridbot_site.dashboard.doors import list_url, name_of, row_url, seen
 from marketdata.capture.feeds import Feed
 from marketdata.coverage.report import PUBLIC_STREAMS, TABLES
 from marketdata.dashboard.feeds import Known, known_feeds
@@ -111,13 +111,13 @@ def gap_lines(request: HttpRequest, window: Window, accounts: Iterable[UUID] = (
     )
     if only := list(accounts):
         rows = rows.filter(account__in=only)
-    newest = rows.select_related("account").order_by("-started_at", "-pk")[:MOST_GAPS]
-    return [_gap_line(gap, window) for gap in newest]
+    newest = rows.select_related("account__user").order_by("-started_at", "-pk")[:MOST_GAPS]
+    return [_gap_line(request, gap, window) for gap in newest]
 
 
-def _gap_line(gap: CaptureGap, window: Window) -> GapLine:
+def _gap_line(request: HttpRequest, gap: CaptureGap, window: Window) -> GapLine:
     seconds = ((gap.ended_at or window.end) - gap.started_at).total_seconds()
-    subject = gap.symbol if gap.account is None else gap.account.account_name
+    subject = gap.symbol if gap.account is None else name_of(request, gap.account)
     return GapLine(row_url(CaptureGap, gap.pk), subject, gap, duration(max(seconds, 0.0)))
 
 

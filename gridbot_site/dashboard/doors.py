@@ -9,6 +9,9 @@ from django.db import models
 from django.http import HttpRequest
 from django.urls import reverse
 
+from accounts.models import BybitAccount
+from marketdata.capture.accounts import full_name
+
 
 def seen(request: HttpRequest, model: type[models.Model]) -> models.QuerySet[Any]:
     """The rows of `model` that its own pages would show to this user, in no order.
@@ -18,6 +21,11 @@ def seen(request: HttpRequest, model: type[models.Model]) -> models.QuerySet[Any
     page: Any = admin.site.get_model_admin(model)
     rows = page.get_queryset(request).order_by()
     return rows if page.has_view_permission(request) else rows.none()  # type: ignore[no-any-return]
+
+
+def name_of(request: HttpRequest, account: BybitAccount) -> str:
+    """What an account is called: for whoever sees those of others with its user's name."""
+    return full_name(account) if request.user.is_superuser else str(account.account_name)
 
 
 def row_url(model: type[models.Model], key: Any) -> str:

@@ -21,7 +21,7 @@ from gridbot_site.dashboard.coverage import (
     gap_lines,
     is_public,
 )
-from gridbot_site.dashboard.doors import list_url, row_url, seen
+from gridbot_site.dashboard.doors import list_url, name_of, row_url, seen
 from gridbot_site.dashboard.money import EquityView
 from marketdata.capture.accounts import full_name
 from marketdata.coverage.report import TABLES
@@ -41,6 +41,7 @@ MOST_ACCOUNTS = 30
 # Of the little curves of equity.
 MOMENTS = 25
 MOST_QUARANTINED = 5
+MOST_COUNTED = 100
 
 
 class Capture(NamedTuple):
@@ -55,6 +56,7 @@ class AccountCard:
     """An account as the first page shows it."""
 
     account: BybitAccount
+    name: str
     lines: list[FeedLine]
     positions: list[Position]
     equity: EquityView | None
@@ -63,6 +65,14 @@ class AccountCard:
     def has_failed(self) -> bool:
         """Whether capture has set it aside."""
         return bool(self.account.status == BybitAccount.Status.ERROR)
+
+
+class Quarantined(NamedTuple):
+    """A message that could not be stored, as the first page shows it."""
+
+    url: str
+    of: str
+    message: QuarantinedMessage
 
 
 class Finding(NamedTuple):
@@ -96,7 +106,7 @@ def context(request: HttpRequest) -> dict[str, Any]:
         "cards": cards,
         "more_accounts": more_accounts,
         "gaps": gap_lines(request, window) if lines else [],
-        "gaps_url": filtered_url(CaptureGap, state__exact=CaptureGap.State.OPEN),
+        "gaps_url": _open_gaps(),
         "quarantined": quarantined[:MOST_QUARANTINED],
         "quarantine_url": list_url(QuarantinedMessage),
         "accounts_url": list_url(BybitAccount),
@@ -132,6 +142,7 @@ def _cards(
     cards = [
         AccountCard(
             account=account,
+            name=name_of(request, account),
             lines=by_account[account.pk],
             positions=positions_of(held[account.pk], {}),
             equity=EquityView.of(curves.get(account.pk, []), window),
@@ -146,20 +157,27 @@ def _capture(request: HttpRequest, now: datetime) -> Capture:
     return Capture(lease is not None and lease.expires_at > now, lease)
 
 
-def _quarantined(request: HttpRequest, window: Window) -> list[tuple[str, Any]]:
-    """What could not be stored in the window, the newest first, one more than would be counted."""
+def _quarantined(request: HttpRequest, window: Window) -> list[Quarantined]:
+    """What could not be stored in the window, the newest first."""
     rows = seen(request, QuarantinedMessage).filter(
         last_seen__gte=window.start, last_seen__lte=window.end
     )
-    newest = rows.select_related("account").defer("raw_text").order_by("-last_seen", "-pk")[:100]
-    return [(row_url(QuarantinedMessage, row.pk), row) for row in newest]
+    newest = rows.select_related("account__user").defer("raw_text")
+    return [
+        Quarantined(
+            row_url(QuarantinedMessage, row.pk),
+            name_of(request, row.account) if row.account else "-",
+            row,
+        )
+        for row in newest.order_by("-last_seen", "-pk")[:MOST_COUNTED]
+    ]
 
 
 def _findings(
     capture: Capture,
     lines: list[FeedLine],
     cards: list[AccountCard],
-    quarantined: list[tuple[str, Any]],
+    quarantined: list[Quarantined],
 ) -> Iterator[Finding]:
     """What is not as it should be, the most pressing first."""
     if lines and capture.lease is not None and not capture.runs:
@@ -168,7 +186,7 @@ def _findings(
         if card.has_failed:
             url = row_url(BybitAccount, card.account.pk)
             reason = card.account.status_reason
-            yield Finding(f"Account {card.account.account_name} is set aside: {reason}", url)
+            yield Finding(f"Account {card.name} is set aside: {reason}", url)
     if troubled := sum(bool(line.trouble) for line in lines):
         verb = "is" if troubled == 1 else "are"
         yield Finding(f"{troubled} of {len(lines)} feeds {verb} not coming in.")
@@ -178,8 +196,8 @@ def _findings(
     if near := [each for card in cards for each in card.positions if each.is_near]:
         yield Finding(f"{_many(len(near), 'position')} near liquidation.")
     if quarantined:
-        many = "100 messages or more are" if len(quarantined) == 100 else None
-        words = many or _many(len(quarantined), "message")
+        least = f"{MOST_COUNTED} messages or more are" if len(quarantined) == MOST_COUNTED else ""
+        words = least or _many(len(quarantined), "message")
         yield Finding(f"{words} in quarantine.", list_url(QuarantinedMessage))
 
 

@@ -12,9 +12,8 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 
-from accounts.models import BybitAccount
 from gridbot_site.dashboard import account_page, first_page
-from marketdata.capture.accounts import full_name
+from gridbot_site.dashboard.doors import name_of
 from marketdata.dashboard.window import LENGTHS
 
 # Milliseconds from an answer to the next question.
@@ -38,9 +37,7 @@ def account(request: HttpRequest, account_id: UUID) -> HttpResponse:
     """The page of an account; another's is not found."""
     found = account_page.context(request, account_id)
     live = reverse("admin:accounts_bybitaccount_dashboard_live", args=[account_id])
-    shown: BybitAccount = found["account"]
-    name = full_name(shown) if request.user.is_superuser else shown.account_name
-    title = {"title": name, "subtitle": "Dashboard"}
+    title = {"title": name_of(request, found["account"]), "subtitle": "Dashboard"}
     context = admin.site.each_context(request) | found | _refreshing(request, live) | title
     return TemplateResponse(request, "admin/dashboard/account.html", context)
 

@@ -146,7 +146,7 @@ def test_an_account_that_was_set_aside_says_why(olivia_client, alice_account):
     vouched()
     type(alice_account).objects.update(status="error", status_reason="The key has expired.")
     said = part(shown(olivia_client), "state")
-    assert "Account account of alice is set aside: The key has expired." in said
+    assert "Account alice/account of alice is set aside: The key has expired." in said
 
 
 def test_a_look_back_shows_what_was_and_refreshes_nothing(olivia_client):
@@ -253,6 +253,7 @@ def test_a_tenant_sees_the_market_and_ones_own_accounts_alone(
     assert "BTCUSDT" in part(own, "market")
     assert "account of bob" in own
     assert "account of charlie" not in own
+    assert "charlie/account of charlie orders" in part(all_of_it, "gaps")
     assert str(charlie_account.pk) not in own
     assert "1 message is in quarantine." in part(own, "state")
     assert "not filled" not in part(own, "state")
@@ -298,6 +299,21 @@ def test_the_parts_are_the_pages_own(bob_client, bob_account):
         assert len(parts) >= 5
         assert parts == re.findall(r'id="(board-[\w-]+)" data-part', page)
         assert bob_client.post(live).status_code == 405
+
+
+def test_the_page_of_an_account_is_of_that_account_alone(
+    olivia_client, bob_account, charlie_account
+):
+    for account in (bob_account, charlie_account):
+        busy(account)
+    CaptureGapFactory.create(
+        stream=Stream.ORDERS, symbol="", account=charlie_account, started_at=ago(60)
+    )
+    html = shown(olivia_client, page_of(bob_account))
+    assert "1 fills; 1 orders" in part(html, "trading")
+    assert part(html, "positions").count("BTCUSDT") == 1
+    assert "orders" not in part(html, "coverage")
+    assert "charlie" not in html
 
 
 # --- How much -----------------------------------------------------------------------------
