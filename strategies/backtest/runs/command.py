@@ -72,19 +72,22 @@ def run(options: dict[str, Any], out: Any) -> None:
                     shown.tell(f"keeping {each.job.name}")
                     kept.append(keep(each, store=not options["no_save"], report=report))
     except KeyboardInterrupt:
-        raise CommandError(_interrupted(kept, len(jobs)), returncode=ExitCode.INTERRUPTED) from None
+        raise CommandError(
+            f"Interrupted: {_so_far(kept, len(jobs))}", returncode=ExitCode.INTERRUPTED
+        ) from None
     except BrokenProcessPool:
         raise CommandError(
-            "A process that traded was killed, perhaps for want of memory: try fewer --jobs."
+            "A process that traded was killed, perhaps for want of memory: try fewer --jobs. "
+            f"{_so_far(kept, len(jobs))}"
         ) from None
     _say(kept, out, as_line=options["json"])
     _complain(kept, untraded)
 
 
-def _interrupted(kept: Sequence[Kept], wanted: int) -> str:
+def _so_far(kept: Sequence[Kept], wanted: int) -> str:
     runs = [f"{each.traded.job.name} as run {each.run.pk}" for each in kept if each.run is not None]
     stored = f"; stored: {', '.join(runs)}" if runs else ", and nothing is stored"
-    return f"Interrupted: {len(kept)} of {wanted} backtests were done{stored}."
+    return f"{len(kept)} of {wanted} backtests were done{stored}."
 
 
 def _say(kept: Sequence[Kept], out: Any, *, as_line: bool) -> None:
