@@ -84,6 +84,7 @@ class ExecutionWriter(RunWriter[ExecutionRecord]):
     model = PrivateExecution
     topic = "execution"
     key_fields = ("symbol", "exec_id", "order_id")
+    lookup_fields = ("symbol", "exec_id")
     figure_fields = (
         "exchange_ts", "order_link_id", "side", "exec_type", "order_type", "exec_price", "exec_qty",
         "exec_fee", "fee_currency", "exec_pnl", "closed_pnl", "closed_size", "leaves_qty", "is_maker",
@@ -112,6 +113,7 @@ class PositionWriter(PrivateWriter[PositionRecord]):
     model = PositionSnapshot
     topic = "position"
     key_fields = ("symbol", "position_idx", "exchange_ts", "digest")
+    lookup_fields = ("symbol", "exchange_ts")
     figure_fields = ("side", "size", "entry_price", "unrealised_pnl", "cum_realised_pnl")
 
 
@@ -122,6 +124,7 @@ class WalletWriter(PrivateWriter[WalletRecord]):
     model = WalletSnapshot
     topic = "wallet"
     key_fields = ("coin", "exchange_ts", "digest")
+    lookup_fields = ("coin", "exchange_ts")
     figure_fields = ("wallet_balance", "equity", "available_balance", "total_equity")
 
 
@@ -137,6 +140,7 @@ class OrderWriter(RunWriter[OrderRecord]):
     model = Order
     topic = "order"
     key_fields = ("order_id", "exchange_ts")
+    lookup_fields = ("order_id",)
     figure_fields = (
         "symbol", "order_link_id", "side", "status", "order_type", "time_in_force", "price", "qty",
         "leaves_qty", "cum_exec_qty", "cum_exec_value", "cum_exec_fee", "avg_price", "closed_pnl",

@@ -24,6 +24,7 @@ class TradeWriter(Writer[TradeRecord]):
     model = PublicTrade
     topic = "publicTrade"
     key_fields = ("symbol", "exchange_ts", "trade_id")
+    lookup_fields = ("symbol", "exchange_ts")
     figure_fields = ("side", "price", "size", "is_block_trade", "is_rpi", "sequence")
 
     def _insert(self, key: StreamKey, batch: list[TradeRecord]) -> Outcome:
@@ -59,6 +60,7 @@ class TickerWriter(Writer[TickerRecord]):
     model = TickerSnapshot
     topic = "tickers"
     key_fields = ("symbol", "exchange_ts")
+    lookup_fields = ("symbol", "exchange_ts")
     figure_fields = (
         "last_price", "mark_price", "index_price", "bid1_price", "bid1_size", "ask1_price",
         "ask1_size", "funding_rate", "next_funding_time", "open_interest",

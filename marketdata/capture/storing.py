@@ -67,6 +67,9 @@ class Store(Generic[Record]):
     topic: ClassVar[str]
     # The record's fields that are the row's identity, and those the exchange vouches for.
     key_fields: ClassVar[tuple[str, ...]]
+    # As many of the key as leave few rows that share them: SQLite looks up every combination of
+    # their values, which for a batch of whole keys is the cube of its rows.
+    lookup_fields: ClassVar[tuple[str, ...]]
     figure_fields: ClassVar[tuple[str, ...]]
 
     def __init__(self) -> None:
@@ -110,7 +113,9 @@ class Store(Generic[Record]):
     def _read_back(
         self, key: StreamKey, batch: list[Record]
     ) -> dict[tuple[Any, ...], dict[str, Any]]:
-        wanted = {f"{name}__in": {getattr(row, name) for row in batch} for name in self.key_fields}
+        wanted = {
+            f"{name}__in": {getattr(row, name) for row in batch} for name in self.lookup_fields
+        }
         if key.account_id is not None:
             wanted["account"] = key.account_id  # type: ignore[assignment]
         rows = self.table.filter(**wanted).values("pk", *self.key_fields, *self.figure_fields)

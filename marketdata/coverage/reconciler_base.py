@@ -147,7 +147,7 @@ def stored_keys(writer: Writer[Any], key: StreamKey, rows: Sequence[Any]) -> set
     if not rows:
         return set()
     wanted: dict[str, Any] = {
-        f"{name}__in": {getattr(row, name) for row in rows} for name in writer.key_fields
+        f"{name}__in": {getattr(row, name) for row in rows} for name in writer.lookup_fields
     }
     if key.account_id is not None:
         wanted["account"] = key.account_id

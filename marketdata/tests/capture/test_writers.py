@@ -65,6 +65,23 @@ def test_rows_that_wait_are_counted_as_buffered(writer, tally):
     assert counts(tally) == {"received": 2, "buffered": 2}
 
 
+def steps_of_duplicates(writer: TradeWriter, rows: int) -> int:
+    """How many thousands of steps SQLite takes to recognise so many rows."""
+    batch, steps = [trade(number) for number in range(rows)], []
+    writer.write(batch)
+    writer.flush()
+    connection.connection.set_progress_handler(lambda: steps.append(1), 1000)
+    writer.write(batch)
+    writer.flush()
+    connection.connection.set_progress_handler(None, 0)
+    return len(steps)
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="it counts the steps of SQLite")
+def test_the_work_of_recognising_duplicates_grows_as_their_number(writer):
+    assert steps_of_duplicates(writer, 400) < 3 * steps_of_duplicates(writer, 200)
+
+
 def test_a_trade_sent_twice_is_stored_once(writer, tally):
     writer.write([trade(1), trade(2)])
     writer.flush()
