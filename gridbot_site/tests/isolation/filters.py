@@ -138,6 +138,7 @@ NO_FILTERS = {
     "marketdata.admin.facts:Public.is_own": "everybody's rows",
     "marketdata.admin.facts:Public.own_rows": "everybody's rows",
     "marketdata.demo.database:_make_tenant": "in a database of its own",
+    "marketdata.doctor.exchange:_private": "of an account in use: the whole installation is asked",
     "marketdata.key_check:_check": "of an account that the command was given",
     "marketdata.key_check:_write_down": "of an account that the command was given",
     "strategies.grid_store:GridStateStore._states": "of the strategy that it was made for",
