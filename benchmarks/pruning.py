@@ -76,15 +76,11 @@ class Stores:
 
         while not self._stop.wait(0.1):
             self._count += 1
-            rows = [
-                PublicTrade(
-                    None,
-                    *record._replace(
-                        symbol="ETHUSDT", exchange_ts=self._now + timedelta(seconds=self._count)
-                    ),
-                )
-                for record in make_records(100)
+            at = self._now + timedelta(seconds=self._count)
+            records = [
+                record._replace(symbol="ETHUSDT", exchange_ts=at) for record in make_records(100)
             ]
+            rows = [PublicTrade(**record._asdict()) for record in records]
             began = time.perf_counter()
             PublicTrade.objects.bulk_insert(rows)
             self.took.append(time.perf_counter() - began)

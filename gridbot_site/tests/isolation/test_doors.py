@@ -16,7 +16,7 @@ pytestmark = pytest.mark.django_db
 def test_no_command_tells_a_tenant_of_a_stranger():
     found, count = commands.wrongs(set_the_scene())
     assert found == []
-    assert count == 12
+    assert count == 16
 
 
 def test_every_command_has_a_verdict():

@@ -155,10 +155,10 @@ class Life(RuleBasedStateMachine):
         self.clock = max(self.clock, (gap.ended_at - START) // TICK + 1)
         note_attempt(gap.pk, Span(start, gap.ended_at), rows_added=rows)
 
-    def _fillable(self) -> list[CaptureGap]:
+    def _fillable(self):
         return [gap for gap in gaps_of(FEED) if gap.ended_at is not None]
 
-    def _make_again(self, span: Span) -> int:
+    def _make_again(self, span):
         """Store what was made within a span; how many rows that is."""
         rows = [
             trade(number, exchange_ts=START + at * TICK)

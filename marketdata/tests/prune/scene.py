@@ -32,8 +32,10 @@ def store_trades(*minutes: int, symbol: str = "BTCUSDT", start: datetime = START
     """A trade at each of these minutes."""
     PublicTrade.objects.bulk_insert(
         [
-            PublicTrade(None, *trade(n, symbol=symbol, exchange_ts=start + timedelta(minutes=n)))
-            for n in minutes
+            PublicTrade(**record._asdict())
+            for record in (
+                trade(n, symbol=symbol, exchange_ts=start + timedelta(minutes=n)) for n in minutes
+            )
         ]
     )
 
@@ -69,7 +71,7 @@ def minutes_left(feed: Feed = FEED) -> list[int]:
     return [(each - START) // timedelta(minutes=1) for each in times]
 
 
-def vouched(feed: Feed = FEED) -> list[tuple[float, float]]:
+def vouched(feed: Feed = FEED) -> list[tuple[float, float | None]]:
     """The intervals, in minutes; ends are not included."""
     return [_in_minutes(row.started_at, row.ended_at) for row in intervals_of(feed)]
 

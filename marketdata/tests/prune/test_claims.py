@@ -52,7 +52,7 @@ def died_at(deletions: int) -> int:
                 os.kill(os.getpid(), signal.SIGKILL)
             return delete(*args)
 
-        Facts._delete = killed
+        Facts._delete = killed  # type: ignore[method-assign]
         try:
             pruning = pruning_before(at(40))
             pruning.pace.rows = 10
@@ -62,7 +62,7 @@ def died_at(deletions: int) -> int:
     return os.WTERMSIG(os.waitpid(child, 0)[1])
 
 
-def claims_hold() -> bool:
+def claims_hold():
     """Whether every minute of the hour that is vouched for has its trade."""
     stored = set(minutes_left())
     return all(

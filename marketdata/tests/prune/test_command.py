@@ -6,6 +6,7 @@ import json
 import os
 import signal
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -54,7 +55,7 @@ def run(capsys, *arguments: str) -> tuple[int, str]:
     return 0, capsys.readouterr().out
 
 
-def told(capsys, *arguments: str) -> dict:
+def told(capsys, *arguments: str) -> Any:
     code, out = run(capsys, *arguments, "--json")
     assert code == 0, out
     return json.loads(out)

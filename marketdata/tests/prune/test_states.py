@@ -123,7 +123,7 @@ def test_quarantine_goes_by_owner_and_its_gaps_stay(account):
 
 
 def test_backtests_go_with_their_results_and_live_runs_stay(account):
-    def backtest(ended_at, **changes) -> Run:
+    def backtest(ended_at, **changes):
         run = RunFactory(
             account=account, run_type="backtest", status="completed", ended_at=ended_at, **changes
         )
