@@ -57,6 +57,10 @@ MISTAKES = {
     "an unknown environment": ({"EVENTSAVER_ENVIRONMENT": "moon"}, "EVENTSAVER_ENVIRONMENT"),
     "plain http to elsewhere": ({"BYBIT_REST_URL": "http://example.com"}, "BYBIT_REST_URL"),
     "plain ws to elsewhere": ({"BYBIT_WS_PUBLIC_URL": "ws://10.0.0.1"}, "BYBIT_WS_PUBLIC_URL"),
+    "an age to keep that is none": (
+        {"GRIDBOT_RETENTION_TRADES": "soon"},
+        "GRIDBOT_RETENTION_TRADES",
+    ),
     "an unknown log level": ({"GRIDBOT_LOG_LEVEL": "loud"}, "GRIDBOT_LOG_LEVEL"),
     "an unknown database": ({"DATABASE_URL": "oracle://u:hush@h/n"}, "DATABASE_URL"),
     "a settings file that is none": ({"GRIDBOT_ENV_FILE": "/nowhere/.env"}, "GRIDBOT_ENV_FILE"),
