@@ -10,15 +10,11 @@ import environ
 from django.core.exceptions import ImproperlyConfigured
 
 # IMMEDIATE takes the write lock when a transaction begins: a deferred one that reads and
-# then writes fails at once with "database is locked", whatever the timeout. What is deleted can be
-# given back only by a file that was made for it: auto_vacuum is heard before the first table, or
-# by a VACUUM, and never else; WAL would make the file.
+# then writes fails at once with "database is locked", whatever the timeout.
 SQLITE_OPTIONS = {
     "transaction_mode": "IMMEDIATE",
     "timeout": 30,
-    "init_command": (
-        "PRAGMA auto_vacuum=INCREMENTAL; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
-    ),
+    "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
 }
 # A server that falls silent answers no one, and refuses no one either: a connection to it fails
 # within seconds instead of waiting for ever, also one that only reads (PostgreSQL docs, "Parameter

@@ -14,8 +14,9 @@ import time
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from django.db import OperationalError, connection, models
+from django.db import OperationalError, connection, connections, models
 
 from marketdata.exits import ConfigurationError
 
@@ -34,6 +35,19 @@ class GivenBack:
     seconds: float = 0.0
     longest_seconds: float = 0.0
     note: str = ""
+
+
+def make_shrinkable(using: str, **_: Any) -> None:
+    """Have a SQLite file that has no table yet be one that can shrink.
+
+    Not when connecting: the PRAGMA takes the write lock, so that even a reader would wait for
+    whoever writes. After the first table it takes a rewrite.
+    """
+    made = connections[using]
+    if made.vendor == "sqlite" and not made.introspection.table_names():
+        with made.cursor() as cursor:
+            cursor.execute(f"PRAGMA auto_vacuum = {INCREMENTAL}")
+            cursor.execute("VACUUM")
 
 
 def database_bytes() -> int:

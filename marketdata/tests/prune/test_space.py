@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import closing
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -10,6 +11,7 @@ from django.db import connection
 
 from marketdata.models import PublicTrade
 from marketdata.prune import space
+from marketdata.tests.capture.outages import database_away
 from marketdata.tests.prune.scene import at, store_trades
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -42,6 +44,11 @@ class TestFile:
         returned = given_back(before)
         assert returned.after == space.database_bytes() < before - ROWS * 100
         assert returned.note == ""
+
+    def test_who_only_reads_connects_while_another_writes(self):
+        with database_away(), closing(connection.copy()) as other, other.cursor() as cursor:
+            cursor.execute("SELECT COUNT(*) FROM public_trades")
+            assert cursor.fetchone() == (0,)
 
     def test_a_stop_leaves_the_rest(self, monkeypatch):
         monkeypatch.setattr(space, "PAGES_AT_ONCE", 10)
