@@ -7,10 +7,11 @@ wait 0.2 s at most (`EVENTSAVER_FLUSH_INTERVAL`).
 
 The lag of a row is the time of its transaction's commit, as PostgreSQL notes it
 (`track_commit_timestamp`), less its exchange time, which is the moment when the sender made its
-frame; all rows count, the first ones too. Lost is what was sent and is not in the table, told by
-ids; the sender itself is late when the machine is busy, and what it sent is what counts. A rate holds when p99
+frame; all rows count, the first ones too. Lost is what was received and is not in the table, told by
+ids; unread is what still waited in the sockets when the capture was told to stop, a minute after
+the sender. The sender itself is late when the machine is busy, and what it sent is what counts. A rate holds when p99
 of the trades' lag and of the tickers' is under a second, the sender kept it within 2 %, and
-nothing was lost, stored twice or set aside. `--rates` tries several and names the highest that holds.
+nothing was lost, unread, stored twice or set aside. `--rates` tries several and names the highest that holds.
 """
 
 from __future__ import annotations
@@ -237,18 +238,21 @@ def judged(
             [sent["trades"]],
         )
         there = cursor.fetchone()[0]
-    lost = sent["trades"] - there + max(0, sent["tickers"] - int(found["tickers"]["rows"]))
+    missing = sent["trades"] - there + max(0, sent["tickers"] - int(found["tickers"]["rows"]))
+    received = sum(stream["received"] for stream in report["streams"].values())
+    unread = min(missing, max(0, sent["trades"] + sent["tickers"] - received))
     twice = int(found["trades"]["rows"]) - there
     offered = {"trades": trades, "tickers": options.tickers}
     kept = min(sent[name] / options.seconds / rate for name, rate in offered.items() if rate)
     in_time = all(each["p99_ms"] < LIMIT_MS for each in found.values())
-    clean = not (lost or twice or report["exit_code"])
+    clean = not (missing or twice or report["exit_code"])
     return {
         "offered": offered,
         "sent": {name: sent[name] for name in ("trades", "tickers", "frames")},
         "sent_share": round(kept, 3),
         "lag": {name: {key: round(ms) for key, ms in each.items()} for name, each in found.items()},
-        "lost": lost,
+        "lost": missing - unread,
+        "unread": unread,
         "stored_twice": twice,
         "exit_code": report["exit_code"],
         "holds": in_time and clean and kept >= KEPT_SHARE,
@@ -262,7 +266,7 @@ def show(result: dict[str, Any], seconds: int) -> None:
         f"{result['offered']['trades']:,} trades/s + {result['offered']['tickers']:,} tickers/s for "
         f"{seconds} s: sent {sent['trades']:,} + {sent['tickers']:,} in {sent['frames']:,} frames, "
         f"{result['sent_share']:.1%} of the rate\n"
-        f"  lost {result['lost']}, stored twice {result['stored_twice']}, exit code "
+        f"  lost {result['lost']}, unread {result['unread']}, stored twice {result['stored_twice']}, exit code "
         f"{result['exit_code']}; seconds of CPU: capture {result['capture_cpu_seconds']}, PostgreSQL "
         f"{result['server_cpu_seconds']}, sender {result['sender_cpu_seconds']}; capture's peak "
         f"memory {result['peak_memory_mib']} MiB; load average {result['load_average']:.1f}"
