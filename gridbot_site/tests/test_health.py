@@ -268,6 +268,16 @@ def test_what_is_vouched_for_and_missing_all_the_same_is_missing(client, bearer)
 
 
 @pytest.mark.django_db
+def test_what_was_pruned_is_not_missing(client, bearer):
+    vouched(60, 0)
+    gap(state="pruned", started_at=NOW() - timedelta(hours=5), ended_at=NOW() - timedelta(hours=1))
+    told = scraped(client, **bearer)
+    assert told["gridbot_stream_missing_seconds", "trades"] == 0
+    assert told["gridbot_gaps", "pruned", "trades"] == 1
+    assert failing(client) == []
+
+
+@pytest.mark.django_db
 def test_metrics_of_a_database_that_is_away_say_so(client, bearer, monkeypatch):
     def refuse(*args):
         raise OperationalError("away")

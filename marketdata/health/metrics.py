@@ -180,7 +180,7 @@ MISSING = Described(
 )
 STORED_GAPS = Described(
     "gridbot_gaps",
-    "Gaps since the beginning, by state: open, filled, partial, unfillable.",
+    "Gaps since the beginning, by state: open, filled, partial, unfillable, pruned.",
     (*_OF, "state"),
 )
 GAP_SECONDS = Described(

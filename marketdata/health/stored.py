@@ -23,12 +23,13 @@ from django.utils import timezone
 from accounts.models import BybitAccount, User
 from marketdata.capture.feeds import Feed
 from marketdata.coverage.gap_rows import BEYOND_REACH
-from marketdata.coverage.ledger import NOT_FILLED
 from marketdata.coverage.report import PUBLIC_STREAMS, TABLES
 from marketdata.coverage.spans import Span, clipped, minus, union
 from marketdata.models import CaptureGap, CaptureLease, CoverageInterval
 
 WINDOW = timedelta(hours=24)
+# In these rows are missing, or may be; what was pruned was there, and nobody wants it back.
+MISSING = (CaptureGap.State.OPEN, CaptureGap.State.PARTIAL, CaptureGap.State.UNFILLABLE)
 
 
 @dataclass
@@ -133,7 +134,7 @@ def figures(now: datetime) -> dict[str, StreamFigures]:
     window = Span(now - WINDOW, now)
     covered, gaps = (
         _spans(CoverageInterval, window),
-        _spans(CaptureGap, window, state__in=NOT_FILLED),
+        _spans(CaptureGap, window, state__in=MISSING),
     )
     found: dict[str, StreamFigures] = {}
     for feed in covered.keys() | gaps.keys():
