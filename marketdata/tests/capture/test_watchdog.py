@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import threading
 
 import pytest
@@ -251,11 +252,20 @@ def test_the_command_feeds_the_watchdog_and_serves_its_metrics(
 ):
     monkeypatch.setenv("WATCHDOG_USEC", "200000")
     settings.BYBIT_ENDPOINTS = capture_config(sandbox).endpoints
-    options = {"symbols": "BTCUSDT", "no_private": True, "duration": 0.5, "json": True}
+    told = set()
+
+    def systemd():
+        while not {"WATCHDOG=1", "READY=1"} <= told:
+            told.add(listener.recv(100).decode())
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    thread = threading.Thread(target=systemd)
+    thread.start()
+    options = {"symbols": "BTCUSDT", "no_private": True, "duration": 30.0, "json": True}
     with caplog.at_level(logging.INFO, "marketdata.health.server"):
         call_command("capture", metrics_address="127.0.0.1:0", **options)
-    told = drained(listener)
-    assert {"WATCHDOG=1", "READY=1", "STOPPING=1"} <= set(told)
+    thread.join()
+    assert "STOPPING=1" in drained(listener)
     assert "health and metrics on http://127.0.0.1:" in caplog.text
 
 
