@@ -30,9 +30,8 @@ class Known:
 
     feed: Feed
     first: datetime
-    # The last instant that is spoken of; None while a gap lasts, or nothing has ended.
+    # The last instant that has ended; None for a feed of which nothing has, but a gap that lasts.
     last: datetime | None
-    vouched: datetime | None
     open_gaps: int
     pieces: list[Piece] = field(default_factory=list)
 
@@ -64,29 +63,15 @@ def _lives(intervals: Rows, gaps: Rows, window: Window) -> Iterable[Known]:
         lives: Rows = known.annotate(**ended, **counts)
         return lives.values_list(*FEED, "first", "last", *counts)
 
-    vouched = bounds(intervals, lasting=Value(0), unsettled=Value(0), kind=Value("interval"))
-    missed = bounds(
-        gaps,
-        lasting=Count("pk", filter=Q(ended_at=None)),
-        unsettled=Count("pk", filter=Q(state__in=UNSETTLED)),
-        kind=Value(GAP),
-    )
+    vouched = bounds(intervals, unsettled=Value(0))
+    missed = bounds(gaps, unsettled=Count("pk", filter=Q(state__in=UNSETTLED)))
     merged: dict[Feed, Known] = {}
-    for stream, symbol, account, first, last, lasting, unsettled, kind in vouched.union(
-        missed, all=True
-    ):
+    for stream, symbol, account, first, last, unsettled in vouched.union(missed, all=True):
         feed = Feed(stream, symbol, account)
-        other = merged.get(feed)
-        here = Known(feed, first, last, last if kind != GAP else None, unsettled)
-        if other is not None:
-            here.first = min(first, other.first)
-            here.vouched = here.vouched or other.vouched
-            here.open_gaps += other.open_gaps
-            ends = [at for at in (last, other.last) if at is not None]
-            here.last = max(ends) if len(ends) == 2 else None
-        merged[feed] = here
-        if lasting:
-            here.last = None
+        here = merged.setdefault(feed, Known(feed, first, last, 0))
+        here.first = min(first, here.first)
+        here.last = max((at for at in (last, here.last) if at is not None), default=None)
+        here.open_gaps += unsettled
     return merged.values()
 
 

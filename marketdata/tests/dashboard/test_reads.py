@@ -80,10 +80,11 @@ def test_every_feed_takes_two_queries(django_assert_num_queries, alice_account):
 
 def test_a_gap_that_lasts_reaches_to_the_end_of_the_window():
     covered(180, 10)
+    gap(200, 180)
     gap(10, None)
     [feed] = known().values()
     assert outline(feed) == [(State.COVERED, 60), (State.OPEN, 10)]
-    assert feed.open_gaps == 1
+    assert (feed.first, feed.open_gaps) == (ago(200), 2)
     assert not feed.is_silent(WINDOW, 60)
 
 
@@ -105,7 +106,7 @@ def test_a_feed_that_ended_before_the_window_is_known_and_silent():
     gap(600, 500, state="partial")
     [feed] = known().values()
     assert outline(feed) == [(State.UNKNOWN, 60)]
-    assert (feed.last, feed.vouched, feed.open_gaps) == (ago(300), ago(300), 1)
+    assert (feed.last, feed.open_gaps) == (ago(300), 1)
     assert feed.is_silent(WINDOW, 60)
 
 
@@ -163,11 +164,14 @@ def test_equity_is_that_of_the_newest_balance_at_each_moment(
             account=alice_account, exchange_ts=ago(minutes), total_equity=Decimal(total)
         )
     WalletSnapshotFactory.create(account=bob_account, coin="USDC", exchange_ts=ago(500), equity=7)
+    for minutes in (41, 29, 9):
+        WalletSnapshotFactory.create(account=charlie_account, exchange_ts=ago(minutes), equity=1)
     with django_assert_num_queries(2):
         found = curves(60, 40, 30, 0)
     assert found == {
         alice_account.pk: [(100, "USD"), (120, "USD"), (110, "USD")],
         bob_account.pk: [(7, "USDC")],
+        charlie_account.pk: [(1, "USDT")] * 2,
     }
 
 
