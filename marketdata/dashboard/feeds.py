@@ -13,14 +13,16 @@ from django.db.models import Count, Max, Min, Q, Value
 from marketdata.capture.feeds import Feed
 from marketdata.coverage.ledger import NOT_FILLED
 from marketdata.coverage.spans import Span
-from marketdata.dashboard.strips import OF_GAP, OF_SOURCE, Piece, State, pieces
+from marketdata.dashboard.strips import OF_SOURCE, Piece, State, of_gap, pieces
 from marketdata.dashboard.window import Window
-from marketdata.models import CaptureGap
+from marketdata.models import CaptureGap, Stream
 
 Rows = models.QuerySet[Any]
 FEED = ("stream", "symbol", "account")
-# Gaps that somebody can still do something about.
-UNSETTLED = (CaptureGap.State.OPEN, CaptureGap.State.PARTIAL)
+# Gaps that somebody can still do something about: those that `of_gap` shows as open.
+UNSETTLED = Q(state=CaptureGap.State.OPEN) | (
+    Q(state=CaptureGap.State.PARTIAL) & ~Q(stream=Stream.ORDERS)
+)
 GAP = "gap"
 
 
@@ -64,7 +66,7 @@ def _lives(intervals: Rows, gaps: Rows, window: Window) -> Iterable[Known]:
         return lives.values_list(*FEED, "first", "last", *counts)
 
     vouched = bounds(intervals, unsettled=Value(0))
-    missed = bounds(gaps, unsettled=Count("pk", filter=Q(state__in=UNSETTLED)))
+    missed = bounds(gaps, unsettled=Count("pk", filter=UNSETTLED))
     merged: dict[Feed, Known] = {}
     for stream, symbol, account, first, last, unsettled in vouched.union(missed, all=True):
         feed = Feed(stream, symbol, account)
@@ -90,5 +92,5 @@ def _claims(
     vouched = near(intervals, "source", "")
     missed = near(gaps.filter(state__in=NOT_FILLED), "state", GAP)
     for stream, symbol, account, start, end, word, table in vouched.union(missed, all=True):
-        states: dict[Any, State] = OF_GAP if table == GAP else OF_SOURCE
-        yield Feed(stream, symbol, account), states[word], start, end
+        state = of_gap(stream, word) if table == GAP else OF_SOURCE[word]
+        yield Feed(stream, symbol, account), state, start, end

@@ -14,7 +14,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from marketdata.coverage.spans import TICK, Span, clipped
-from marketdata.models import CaptureGap, CoverageInterval
+from marketdata.models import CaptureGap, CoverageInterval, Stream
 
 COLUMNS = 240
 
@@ -58,12 +58,15 @@ OF_SOURCE = {
     CoverageInterval.Source.REST: State.FILLED,
     CoverageInterval.Source.ARCHIVE: State.FILLED,
 }
-# What a gap that is filled held is an interval by now.
-OF_GAP = {
-    CaptureGap.State.OPEN: State.OPEN,
-    CaptureGap.State.PARTIAL: State.OPEN,
-    CaptureGap.State.UNFILLABLE: State.LOST,
-}
+
+
+def of_gap(stream: str, state: str) -> State:
+    """What a gap that is not filled is shown as; what a filled one held is an interval by now.
+
+    Of orders REST has given the last states, and those in between are gone: nothing is left to do.
+    """
+    gone = state == CaptureGap.State.PARTIAL and stream == Stream.ORDERS
+    return State.LOST if gone or state == CaptureGap.State.UNFILLABLE else State.OPEN
 
 
 class Piece(NamedTuple):

@@ -101,6 +101,13 @@ def test_a_filled_gap_is_what_its_interval_says_and_an_unfillable_one_is_lost():
     assert feed.open_gaps == 0
 
 
+def test_states_of_orders_that_are_gone_are_no_open_gap(alice_account):
+    gap(40, 20, state="partial")
+    gap(40, 20, state="partial", stream=Stream.ORDERS, symbol="", account=alice_account)
+    found = {feed.stream: (each.open_gaps, each.pieces[1].state) for feed, each in known().items()}
+    assert found == {"trades": (1, State.OPEN), "orders": (0, State.LOST)}
+
+
 def test_a_feed_that_ended_before_the_window_is_known_and_silent():
     covered(600, 300)
     gap(600, 500, state="partial")
