@@ -1,0 +1,1 @@
+"""Notifications: the operator is told when something is wrong, and when it is over."""
