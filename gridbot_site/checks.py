@@ -69,6 +69,27 @@ def settings_file(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     return [Warning("Others may read the settings file.", hint=hint, id="gridbot.W001")]
 
 
+@register
+def notification_addresses(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Whoever is to be told of trouble can be told."""
+    if not settings.GRIDBOT_NOTIFY_URLS:
+        return []
+    # Loads all of apprise: for those alone who have it send something.
+    from gridbot_site.notifications.sending import Target
+
+    wrong = []
+    for position, url in enumerate(settings.GRIDBOT_NOTIFY_URLS, start=1):
+        try:
+            Target(position, url)
+        except ValueError as error:
+            hint = (
+                "Write it as https://appriseit.com/services/ says, and try: manage.py notify --test"
+            )
+            message = f"GRIDBOT_NOTIFY_URLS: {error}."
+            wrong.append(Error(message, hint=hint, id="gridbot.E005"))
+    return wrong
+
+
 def entropy(items: Sequence[Any]) -> float:
     """Shannon's entropy of `items`, in bits: the most that they can hide."""
     return -sum(n * math.log2(n / len(items)) for n in Counter(items).values())

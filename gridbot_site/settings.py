@@ -17,7 +17,7 @@ import environ
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
-from gridbot_site.credential_keys import credential_keys
+from accounts.secret import Secret
 from gridbot_site.databases import database_from_environment, folder_beside
 from gridbot_site.environment import (
     configured,
@@ -29,6 +29,7 @@ from gridbot_site.environment import (
     whole_number,
     words,
 )
+from gridbot_site.listed_secrets import NOTIFY_URLS, credential_keys, listed
 from marketdata.bybit.environments import Environment, endpoints_from_environment
 from marketdata.prune.policy import PUBLIC as PRUNED_BY_SETTINGS
 from marketdata.prune.policy import retention_age
@@ -229,6 +230,8 @@ GRIDBOT_RETENTION = {
     for kind in PRUNED_BY_SETTINGS
     if (text := env.str(name := f"GRIDBOT_RETENTION_{kind.upper()}", default=""))
 }
+# Where the operator is told what is wrong (docs/notifications.md): addresses with tokens in them.
+GRIDBOT_NOTIFY_URLS = tuple(Secret(url) for url in listed(NOTIFY_URLS, os.environ))
 
 # The exchange environment of the public streams; EVENTSAVER_ENVIRONMENT wins over _TESTNET.
 _testnet = flag("EVENTSAVER_TESTNET", default=True)

@@ -17,6 +17,7 @@ for _name in list(os.environ):
             "GRIDBOT_LOG_",
             "GRIDBOT_SPOOL_",
             "GRIDBOT_METRICS_",
+            "GRIDBOT_NOTIFY_",
             "GRIDBOT_READY_",
             "BYBIT_",
             "GRIDBOT_RETENTION_",

@@ -58,7 +58,7 @@ def check_exchange(accounts: list[BybitAccount]) -> list[Finding]:
     findings: list[Finding] = []
     wrong_clock: set[str] = set()
     for environment in sorted(environments):
-        told = list(_rest(environment))
+        told = list(check_rest(environment))
         if any(each.check == "clock" and each.level == Level.ERROR for each in told):
             wrong_clock.add(environment)
         findings += told
@@ -87,7 +87,8 @@ def accounts_in_use() -> list[BybitAccount]:
     )
 
 
-def _rest(environment: Environment) -> Iterator[Finding]:
+def check_rest(environment: Environment) -> Iterator[Finding]:
+    """Whether REST of `environment` answers; if so, how far this machine's clock is from its own."""
     try:
         endpoints = settings.BYBIT_ENDPOINTS
         with closing(BybitRestClient(environment=environment, endpoints=endpoints)) as client:

@@ -63,7 +63,8 @@ def _of_message(message: CheckMessage) -> Finding:
 
 def _secrets(environment: Mapping[str, str]) -> Iterator[Finding]:
     """The files with secrets are their owner's alone."""
-    files = [settings.GRIDBOT_SETTINGS_FILE, environment.get("GRIDBOT_CREDENTIAL_KEYS_FILE", "")]
+    variables = ("GRIDBOT_CREDENTIAL_KEYS_FILE", "GRIDBOT_NOTIFY_URLS_FILE")
+    files = [settings.GRIDBOT_SETTINGS_FILE, *(environment.get(name, "") for name in variables)]
     for name in filter(None, files):
         if (mode := _mode(Path(name))) is not None:
             found = f"{name} has mode {mode:04o}."
@@ -85,16 +86,24 @@ def _secrets(environment: Mapping[str, str]) -> Iterator[Finding]:
 
 def _disks() -> Iterator[Finding]:
     """The disk of an SQLite file, and that of the spool."""
-    database, spool = settings.DATABASES["default"], Path(settings.GRIDBOT_SPOOL_DIR)
+    database = settings.DATABASES["default"]
     if database["ENGINE"].endswith("sqlite3"):
         file = Path(database["NAME"])
-        yield _disk("database", file.parent, 0)
         if (mode := _mode(file)) is not None and mode & OTHERS:
             found = f"Others on this machine may read the database: {file} has mode {mode:04o}."
             yield warning("files", found, f"chmod 600 {file}* (files beside it, too).")
     else:
         yield Finding("disk", "That of the database's server is not seen from here.")
-    yield _disk("spool", spool, settings.GRIDBOT_SPOOL_MAX_BYTES)
+    yield from check_disks().values()
+
+
+def check_disks() -> dict[str, Finding]:
+    """How full the disks of this machine are, by what is kept there: the database, the spool."""
+    database, found = settings.DATABASES["default"], {}
+    if database["ENGINE"].endswith("sqlite3"):
+        found["database"] = _disk("database", Path(database["NAME"]).parent, 0)
+    spool = Path(settings.GRIDBOT_SPOOL_DIR)
+    return found | {"spool": _disk("spool", spool, settings.GRIDBOT_SPOOL_MAX_BYTES)}
 
 
 def _disk(what: str, folder: Path, wanted: int) -> Finding:

@@ -1,11 +1,11 @@
-"""Where credential keys come from."""
+"""Where credential keys, and other lists of secrets, come from."""
 
 from __future__ import annotations
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from gridbot_site.credential_keys import credential_keys
+from gridbot_site.listed_secrets import credential_keys
 
 KEYS = ["canary-key-one", "canary-key-two"]
 

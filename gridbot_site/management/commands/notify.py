@@ -1,0 +1,60 @@
+"""`manage.py notify`: where the operator is told, and whether a message arrives there."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand
+
+from gridbot_site.notifications.message import Message
+from marketdata.exits import ConfigurationError, ExitCode
+
+HELP = """\
+List the addresses in GRIDBOT_NOTIFY_URLS, by position and scheme: the rest of them is secret.
+
+  manage.py notify
+  manage.py notify --test      send a message to each, and say what became of it
+
+Exit codes: 0 ok, 1 an address did not take the message, 2 usage, 4 configuration: there is no
+address, or one is none that apprise knows."""
+
+
+class Command(BaseCommand):
+    """Notify."""
+
+    help = HELP
+
+    def create_parser(self, *args: Any, **kwargs: Any) -> Any:
+        """Keep the line breaks of the help text."""
+        return super().create_parser(*args, formatter_class=RawDescriptionHelpFormatter, **kwargs)
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare the options."""
+        parser.add_argument("--test", action="store_true", help="send a message to each address")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """List, or try."""
+        # Loads all of apprise, which --help can do without.
+        from gridbot_site.notifications.sending import send_to_all, targets_of
+
+        try:
+            targets = targets_of(settings.GRIDBOT_NOTIFY_URLS)
+        except ValueError as error:
+            raise ConfigurationError(f"GRIDBOT_NOTIFY_URLS: {error}.") from None
+        if not targets:
+            raise ConfigurationError("There is no address: set GRIDBOT_NOTIFY_URLS.")
+        if not options["test"]:
+            for target in targets:
+                self.stdout.write(f"{target.position} {target.scheme}")
+            return
+        host = socket.gethostname()
+        message = Message(f"gridbot on {host}: test", "Messages of gridbot arrive here.", None)
+        outcomes = send_to_all(targets, message)
+        for each in outcomes:
+            self.stdout.write(f"{each.position} {each.scheme}: {each.problem or 'taken'}")
+        if any(each.problem for each in outcomes):
+            sys.exit(ExitCode.ERROR)

@@ -1,0 +1,175 @@
+"""Messages to where the operator reads them, through apprise.
+
+An address holds a token or a password. It is a Secret here and shown nowhere: people are told its
+position in the setting and its scheme. What apprise logs repeats parts of it, so nothing of that
+reaches a log; of what it says when a message is not taken the last line is kept, without any part
+of the address.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from typing import Final
+from urllib.parse import unquote
+
+import apprise
+
+from accounts.secret import SHOWN, Secret
+from gridbot_site.notifications.conditions import Severity
+from gridbot_site.notifications.message import Message
+
+SEND_SECONDS: Final = 20.0
+UNKNOWN: Final = "is no address that apprise knows"
+LATE: Final = "no answer in {:.0f} s"
+BUSY: Final = "an earlier message is still on its way"
+KINDS: Final = {
+    None: apprise.NotifyType.SUCCESS,
+    Severity.WARNING: apprise.NotifyType.WARNING,
+    Severity.CRITICAL: apprise.NotifyType.FAILURE,
+}
+SHORTEST_PART: Final = 3
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """What became of a message at one address; `problem` is empty where it was taken."""
+
+    position: int
+    scheme: str
+    problem: str = ""
+
+
+class Target:
+    """One address. Raises ValueError for what is none; the text says nothing of the address."""
+
+    def __init__(self, position: int, url: Secret) -> None:
+        self.position, self.scheme = position, scheme_of(url)
+        self._url = url
+        self._busy = threading.Lock()
+        if _plugin(url) is None:
+            raise ValueError(f"address {position} {UNKNOWN}")
+
+    def send(self, message: Message) -> _Attempt:
+        """Begin to send; nothing is waited for."""
+        return _Attempt(self, message)
+
+    def deliver(self, message: Message) -> str:
+        """Send and wait for the answer: what was wrong, or nothing."""
+        if not self._busy.acquire(blocking=False):
+            return BUSY
+        try:
+            with _listening() as said:
+                plugin = _plugin(self._url)
+                taken = plugin is not None and plugin.notify(
+                    body=message.body,
+                    title=message.title,
+                    notify_type=KINDS[message.severity],
+                    body_format=apprise.NotifyFormat.TEXT,
+                )
+            return "" if taken else self._without_address(said[-1] if said else "not taken")
+        except Exception as error:  # noqa: BLE001 - a plug-in may raise anything, with the address
+            return type(error).__name__
+        finally:
+            self._busy.release()
+
+    def _without_address(self, text: str) -> str:
+        for part in _parts(self._url):
+            text = text.replace(part, SHOWN)
+        return " ".join(text.split())[:200]
+
+
+class _Attempt:
+    """A message on its way, in a thread that the end of the process does not wait for."""
+
+    def __init__(self, target: Target, message: Message) -> None:
+        self._target = target
+        self._problem: str | None = None
+        self._thread = threading.Thread(target=self._run, args=(message,), daemon=True)
+        self._thread.start()
+
+    def outcome(self, timeout: float) -> Delivery:
+        """What became of it within `timeout` seconds."""
+        self._thread.join(max(timeout, 0.0))
+        problem = LATE.format(SEND_SECONDS) if self._problem is None else self._problem
+        return Delivery(self._target.position, self._target.scheme, problem)
+
+    def _run(self, message: Message) -> None:
+        self._problem = self._target.deliver(message)
+
+
+def targets_of(urls: Sequence[Secret]) -> list[Target]:
+    """The addresses. Raises ValueError with the position of the first that is none."""
+    return [Target(position, url) for position, url in enumerate(urls, start=1)]
+
+
+def send_to_all(targets: Sequence[Target], message: Message) -> list[Delivery]:
+    """Send to all addresses at once; it takes SEND_SECONDS at most, whatever hangs."""
+    until = time.monotonic() + SEND_SECONDS
+    attempts = [target.send(message) for target in targets]
+    return [attempt.outcome(until - time.monotonic()) for attempt in attempts]
+
+
+def scheme_of(url: Secret) -> str:
+    """The kind of an address (tgram, mailtos, json), which is no secret; "?" where there is none."""
+    found = re.match(r"[A-Za-z][A-Za-z0-9]{1,20}(?=://)", url.reveal())
+    return found[0].lower() if found else "?"
+
+
+def _plugin(url: Secret) -> apprise.NotifyBase | None:
+    _silence()
+    asset = apprise.AppriseAsset(
+        app_id="gridbot", app_desc="gridbot", async_mode=False,
+        storage_mode=apprise.PersistentStoreMode.MEMORY,
+    )  # fmt: skip
+    plugin = apprise.Apprise.instantiate(url.reveal(), asset=asset, suppress_exceptions=True)
+    return plugin if isinstance(plugin, apprise.NotifyBase) else None
+
+
+def _parts(url: Secret) -> list[str]:
+    """All that an address is made of but its scheme, as written and as meant; the longest first."""
+    text = url.reveal().partition("://")[2]
+    words = {text, *re.split(r"[/:@?&=,;+]", text)}
+    found = words | {unquote(word) for word in words}
+    return sorted((each for each in found if len(each) >= SHORTEST_PART), key=len, reverse=True)
+
+
+class _Said(logging.Handler):
+    """Keeps what apprise says in the thread that made this."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.lines: list[str] = []
+        self._thread = threading.get_ident()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep a line."""
+        if record.thread == self._thread:
+            self.lines.append(record.getMessage())
+
+
+@contextmanager
+def _listening() -> Iterator[list[str]]:
+    """What apprise says in this thread, for the time of the block."""
+    said, logger = _Said(), _silence()
+    logger.addHandler(said)
+    try:
+        yield said.lines
+    finally:
+        logger.removeHandler(said)
+
+
+@cache
+def _silence() -> logging.Logger:
+    """Keep what apprise and its HTTP library log, addresses among it, from all others."""
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
+    logger = logging.getLogger("apprise")
+    logger.setLevel(logging.WARNING)
+    logger.propagate = False
+    return logger
