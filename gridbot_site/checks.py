@@ -77,7 +77,7 @@ def notification_addresses(app_configs: Any, **kwargs: Any) -> list[CheckMessage
     # Loads all of apprise: for those alone who have it send something.
     from gridbot_site.notifications.sending import Target
 
-    wrong = []
+    wrong: list[CheckMessage] = []
     for position, url in enumerate(settings.GRIDBOT_NOTIFY_URLS, start=1):
         try:
             Target(position, url)

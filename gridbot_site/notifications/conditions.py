@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum, IntEnum
+from enum import IntEnum, StrEnum
 
 
 class Severity(IntEnum):
@@ -13,25 +13,17 @@ class Severity(IntEnum):
     CRITICAL = 2
 
 
-class Kind(Enum):
-    """The kinds; each has a title for people."""
+class Kind(StrEnum):
+    """The kinds."""
 
-    DATABASE_AWAY = "database_away", "database away"
-    CAPTURE_DOWN = "capture_down", "capture down"
-    STREAM_STALE = "stream_stale", "stream stale"
-    GAP_OPEN = "gap_open", "gap open"
-    QUARANTINE_GROWING = "quarantine_growing", "quarantine growing"
-    DISK_LOW = "disk_low", "disk low"
-    CLOCK_SKEW = "clock_skew", "clock skew"
-    KEY_EXPIRING = "key_expiring", "key about to expire"
-
-    title: str
-
-    def __new__(cls, name: str, title: str) -> Kind:
-        """The name is the value."""
-        kind = object.__new__(cls)
-        kind._value_, kind.title = name, title
-        return kind
+    DATABASE_AWAY = "database_away"
+    CAPTURE_DOWN = "capture_down"
+    STREAM_STALE = "stream_stale"
+    GAP_OPEN = "gap_open"
+    QUARANTINE_GROWING = "quarantine_growing"
+    DISK_LOW = "disk_low"
+    CLOCK_SKEW = "clock_skew"
+    KEY_EXPIRING = "key_expiring"
 
 
 # What nobody can say while the database does not answer.
@@ -52,21 +44,11 @@ OF_CAPTURE = frozenset({Kind.STREAM_STALE, Kind.GAP_OPEN})
 class Key:
     """What a condition is of; `subject` is a stream, an account, a disk, or empty."""
 
-    kind_name: str
+    kind: Kind
     subject: str = ""
 
-    @property
-    def kind(self) -> Kind:
-        """The kind."""
-        return Kind(self.kind_name)
-
-    @classmethod
-    def of(cls, kind: Kind, subject: str = "") -> Key:
-        """The key of a kind."""
-        return cls(kind.value, subject)
-
     def __str__(self) -> str:
-        return self.kind.title + (f" ({self.subject})" if self.subject else "")
+        return self.kind.replace("_", " ") + (f" ({self.subject})" if self.subject else "")
 
 
 @dataclass(frozen=True)

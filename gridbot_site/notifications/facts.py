@@ -52,7 +52,7 @@ def look_around(now: datetime) -> Found:
     found = Found()
     for what, finding in check_disks().items():
         if (condition := _condition(finding)) is not None:
-            found.conditions[Key.of(Kind.DISK_LOW, what)] = condition
+            found.conditions[Key(Kind.DISK_LOW, what)] = condition
     try:
         be_impatient()
         found.conditions |= dict(_of_database(now))
@@ -60,7 +60,7 @@ def look_around(now: datetime) -> Found:
             found.unknown |= OF_CAPTURE
     except AnyDatabaseError as error:
         connection.close()
-        found.conditions[Key.of(Kind.DATABASE_AWAY)] = _away(error)
+        found.conditions[Key(Kind.DATABASE_AWAY)] = _away(error)
         found.unknown |= OF_DATABASE
     return found
 
@@ -70,7 +70,7 @@ def look_at_clock() -> Found:
     for finding in check_rest(settings.EVENTSAVER_ENVIRONMENT):
         if finding.check == "clock":
             condition = _condition(finding)
-            return Found({Key.of(Kind.CLOCK_SKEW): condition} if condition else {})
+            return Found({Key(Kind.CLOCK_SKEW): condition} if condition else {})
     return Found(unknown={Kind.CLOCK_SKEW})
 
 
@@ -100,7 +100,7 @@ def _capture() -> Iterator[Wrong]:
     gone = CaptureLease.objects.filter(expires_at__lte=Now() - DOWN).first()
     if gone is not None:
         text = f"Nobody captures since {gone.expires_at:%F %H:%M:%S} UTC: what happens is missed."
-        yield Key.of(Kind.CAPTURE_DOWN), Condition(Severity.CRITICAL, text)
+        yield Key(Kind.CAPTURE_DOWN), Condition(Severity.CRITICAL, text)
 
 
 def _streams(now: datetime) -> Iterator[Wrong]:
@@ -109,7 +109,7 @@ def _streams(now: datetime) -> Iterator[Wrong]:
     for stream in sorted(stored.expected_streams(known)):
         if ages[stream] > settings.GRIDBOT_READY_STALE_SECONDS:
             text = f"Nothing new of {stream} for {in_words(ages[stream])}."
-            yield Key.of(Kind.STREAM_STALE, stream), Condition(Severity.CRITICAL, text)
+            yield Key(Kind.STREAM_STALE, stream), Condition(Severity.CRITICAL, text)
 
 
 def _gaps() -> Iterator[Wrong]:
@@ -117,7 +117,7 @@ def _gaps() -> Iterator[Wrong]:
     for stream, count in stored.lasting_gaps(timedelta(seconds=limit)).items():
         gaps = "1 gap has" if count == 1 else f"{count} gaps have"
         text = f"{gaps} been open for more than {in_words(limit)}: manage.py coverage"
-        yield Key.of(Kind.GAP_OPEN, stream), Condition(Severity.WARNING, text)
+        yield Key(Kind.GAP_OPEN, stream), Condition(Severity.WARNING, text)
 
 
 def _quarantine(now: datetime) -> Iterator[Wrong]:
@@ -125,7 +125,7 @@ def _quarantine(now: datetime) -> Iterator[Wrong]:
     if recent:
         window = in_words(QUARANTINE_WINDOW.total_seconds())
         text = f"Different messages that could not be stored within {window}: {recent}."
-        yield Key.of(Kind.QUARANTINE_GROWING), Condition(Severity.WARNING, text)
+        yield Key(Kind.QUARANTINE_GROWING), Condition(Severity.WARNING, text)
 
 
 def _keys(now: datetime) -> Iterator[Wrong]:
@@ -141,7 +141,7 @@ def _keys(now: datetime) -> Iterator[Wrong]:
         account = full_name(credential.account)
         text = f"The API key of {account} {verb} at {expires_at:%F %H:%M} UTC: enter a new one."
         severity = Severity.CRITICAL if is_soon else Severity.WARNING
-        yield Key.of(Kind.KEY_EXPIRING, account), Condition(severity, text)
+        yield Key(Kind.KEY_EXPIRING, account), Condition(severity, text)
 
 
 def in_words(seconds: float) -> str:

@@ -12,8 +12,7 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Final
@@ -65,15 +64,15 @@ class Target:
         if not self._busy.acquire(blocking=False):
             return BUSY
         try:
-            with _listening() as said:
-                plugin = _plugin(self._url)
-                taken = plugin is not None and plugin.notify(
-                    body=message.body,
-                    title=message.title,
-                    notify_type=KINDS[message.severity],
-                    body_format=apprise.NotifyFormat.TEXT,
-                )
-            return "" if taken else self._without_address(said[-1] if said else "not taken")
+            EAR.forget()
+            plugin = _plugin(self._url)
+            taken = plugin is not None and plugin.notify(
+                body=message.body,
+                title=message.title,
+                notify_type=KINDS[message.severity],
+                body_format=apprise.NotifyFormat.TEXT,
+            )
+            return "" if taken else self._without_address(EAR.last or "not taken")
         except Exception as error:  # noqa: BLE001 - a plug-in may raise anything, with the address
             return type(error).__name__
         finally:
@@ -140,36 +139,34 @@ def _parts(url: Secret) -> list[str]:
     return sorted((each for each in found if len(each) >= SHORTEST_PART), key=len, reverse=True)
 
 
-class _Said(logging.Handler):
-    """Keeps what apprise says in the thread that made this."""
+class _Ear(logging.Filter):
+    """Hears what apprise says in each thread, and lets nobody else hear it: it repeats addresses."""
 
     def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.lines: list[str] = []
-        self._thread = threading.get_ident()
+        super().__init__()
+        self._heard = threading.local()
 
-    def emit(self, record: logging.LogRecord) -> None:
-        """Keep a line."""
-        if record.thread == self._thread:
-            self.lines.append(record.getMessage())
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Keep the line, and let it go no further."""
+        if record.levelno >= logging.WARNING:
+            self._heard.last = record.getMessage()
+        return False
+
+    def forget(self) -> None:
+        """Nothing was said in this thread."""
+        self._heard.last = ""
+
+    @property
+    def last(self) -> str:
+        """What was said last in this thread."""
+        return str(getattr(self._heard, "last", ""))
 
 
-@contextmanager
-def _listening() -> Iterator[list[str]]:
-    """What apprise says in this thread, for the time of the block."""
-    said, logger = _Said(), _silence()
-    logger.addHandler(said)
-    try:
-        yield said.lines
-    finally:
-        logger.removeHandler(said)
+EAR: Final = _Ear()
 
 
 @cache
-def _silence() -> logging.Logger:
+def _silence() -> None:
     """Keep what apprise and its HTTP library log, addresses among it, from all others."""
+    logging.getLogger("apprise").addFilter(EAR)
     logging.getLogger("urllib3").setLevel(logging.ERROR)
-    logger = logging.getLogger("apprise")
-    logger.setLevel(logging.WARNING)
-    logger.propagate = False
-    return logger

@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from gridbot_site.notifications.conditions import Key, Severity
+from gridbot_site.notifications.conditions import Key, Kind, Severity
 from gridbot_site.notifications.rules import Entries, Entry
 from marketdata.capture.disk import FILE_MODE, Disk
 from marketdata.exits import Unavailable
@@ -49,7 +49,7 @@ def load(path: Path) -> dict[Key, Entry]:
     """The entries; none where there is no file, or one that cannot be read."""
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))
-        return {Key(**row.pop("key")): _entry(row) for row in rows}
+        return {_key(**row.pop("key")): _entry(row) for row in rows}
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
@@ -67,6 +67,10 @@ def save(path: Path, entries: Entries) -> None:
 def _row(entry: Entry) -> dict[str, Any]:
     row = dict(vars(entry))
     return row | {name: row[name] and row[name].isoformat() for name in TIMES}
+
+
+def _key(kind: str, subject: str) -> Key:
+    return Key(Kind(kind), subject)
 
 
 def _entry(row: dict[str, Any]) -> Entry:

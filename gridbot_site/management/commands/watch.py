@@ -104,7 +104,7 @@ class Command(BaseCommand):
 
 def _told(key: Key, condition: Condition) -> dict[str, Any]:
     return {
-        "kind": key.kind_name,
+        "kind": key.kind,
         "subject": key.subject,
         "severity": condition.severity.name.lower(),
         "text": condition.text,

@@ -13,8 +13,8 @@ from gridbot_site.notifications.rules import AGAIN, Limits, What, look, speak
 
 START = datetime(2026, 1, 31, 14, 3, tzinfo=UTC)
 LIMITS = Limits(steady=timedelta(seconds=20), quiet=timedelta(minutes=15))
-STALE = Key.of(Kind.STREAM_STALE, "trades")
-DISK = Key.of(Kind.DISK_LOW, "spool")
+STALE = Key(Kind.STREAM_STALE, "trades")
+DISK = Key(Kind.DISK_LOW, "spool")
 W, C = Severity.WARNING, Severity.CRITICAL
 ALERTS = (What.BEGAN, What.WORSE, What.BETTER, What.LASTS)
 
@@ -127,8 +127,8 @@ def test_the_gravest_is_said_first_and_what_is_over_last():
     teller = Teller()
     teller.look({DISK: C})
     teller.look({DISK: C})
-    teller.look({STALE: W, Key.of(Kind.GAP_OPEN): C})
-    teller.look({STALE: W, Key.of(Kind.GAP_OPEN): C})
+    teller.look({STALE: W, Key(Kind.GAP_OPEN): C})
+    teller.look({STALE: W, Key(Kind.GAP_OPEN): C})
     assert [event.key.kind for _, event in teller.said[1:]] == [
         Kind.GAP_OPEN, Kind.STREAM_STALE, Kind.DISK_LOW,
     ]  # fmt: skip
