@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import hmac
+import weakref
 from typing import NoReturn
 
 SHOWN = "<secret>"
+# Shorter ones are found in words that are none.
+SHORTEST = 8
+_held: weakref.WeakValueDictionary[int, Secret] = weakref.WeakValueDictionary()
 
 
 class Secret:
@@ -14,10 +18,11 @@ class Secret:
     Two are equal when their texts are, compared in constant time; one and a plain text never are.
     """
 
-    __slots__ = ("_text",)
+    __slots__ = ("__weakref__", "_text")
 
     def __init__(self, text: str | Secret) -> None:
         self._text: str = text._text if isinstance(text, Secret) else text
+        _held[id(self)] = self
 
     def reveal(self) -> str:
         """The text."""
@@ -45,6 +50,13 @@ class Secret:
 
     def __getstate__(self) -> NoReturn:
         raise TypeError("A secret is neither copied nor pickled.")
+
+
+def held_secrets() -> set[str]:
+    """The texts of all secrets that this process holds now: for whoever takes them out of others."""
+    # At once: another thread may make one meanwhile.
+    held = (reference() for reference in _held.valuerefs())
+    return {each._text for each in held if each is not None and len(each._text) >= SHORTEST}
 
 
 def _bytes(text: str) -> bytes:

@@ -7,15 +7,8 @@ from decimal import Decimal
 
 import pytest
 
-from accounts.display import (
-    REDACTED,
-    coloured_amount,
-    coloured_side,
-    names_a_secret,
-    readable,
-    redacted,
-    redacted_text,
-)
+from accounts.display import coloured_amount, coloured_side, readable, redacted_text
+from accounts.redaction import REDACTED, names_a_secret, redacted
 
 
 @pytest.mark.parametrize(

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import json
 import logging
 import pickle
 import sys
 from dataclasses import dataclass
+from urllib.parse import quote, quote_plus
 
 import pytest
 from django.views.debug import ExceptionReporter
 
-from accounts.secret import Secret
+from accounts.redaction import REDACTED, without_secrets
+from accounts.secret import Secret, held_secrets
 
 CANARY = "canary-0123456789-canary"
 
@@ -78,3 +81,40 @@ def test_two_are_equal_when_their_texts_are():
     assert {Secret("ä\ud800"): 1}[Secret("ä\ud800")] == 1
     assert Secret("a")
     assert not Secret("")
+
+
+@pytest.mark.parametrize(
+    "write",
+    [str, quote, quote_plus, lambda text: base64.b64encode(text.encode()).decode()],
+    ids=["plain", "in a URL", "in a query", "base64"],
+)
+def test_what_is_held_is_taken_out_of_every_text(write):
+    secret = Secret("c4nary+4 /711=é")
+    # What fills base64 up to its end says nothing.
+    told = without_secrets(f"it is {write(secret.reveal())}.").replace("=", "")
+    assert told == f"it is {REDACTED}."
+    del secret
+    assert without_secrets("it is c4nary+4 /711=é.") == "it is c4nary+4 /711=é."
+
+
+def test_what_is_short_is_found_in_words_and_left_there():
+    secret = Secret("word")
+    assert without_secrets("a password in words") == "a password in words"
+    assert secret
+
+
+def test_two_of_one_text_are_held_until_both_are_gone():
+    first, second = Secret(CANARY), Secret(CANARY)
+    del first
+    assert without_secrets(CANARY) == REDACTED
+    del second
+    assert CANARY not in held_secrets()
+
+
+@pytest.mark.parametrize(
+    "address", ["postgresql://me:hush@host/db", "https://me:hush@very@host/a?b=c", "x://hush@host"]
+)
+def test_who_signs_in_at_an_address_is_taken_out_of_it(address):
+    told = without_secrets(f"connection to {address} failed")
+    assert "hush" not in told
+    assert f"://{REDACTED}@host" in told
