@@ -69,9 +69,12 @@ def settings_file(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     return [Warning("Others may read the settings file.", hint=hint, id="gridbot.W001")]
 
 
-@register
+@register(Tags.security, deploy=True)
 def notification_addresses(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """Whoever is to be told of trouble can be told."""
+    """Whoever is to be told of trouble can be told.
+
+    Not at every start: a wrong address must not keep capture from its work.
+    """
     if not settings.GRIDBOT_NOTIFY_URLS:
         return []
     # Loads all of apprise: for those alone who have it send something.

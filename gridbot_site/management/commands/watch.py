@@ -95,9 +95,8 @@ class Command(BaseCommand):
             for each in seen.failed:
                 self.stderr.write(f"Address {each.position} ({each.scheme}): {each.problem}.")
             wrong, said = len(seen.conditions), len(seen.events)
-            self.stdout.write(
-                f"{wrong} conditions, {said} of them news." if wrong else "All is well."
-            )
+            news = f"Wrong: {wrong}. Told now: {said}."
+            self.stdout.write(news if wrong or said else "All is well.")
         if code:
             sys.exit(code)
 
