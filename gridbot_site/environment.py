@@ -7,7 +7,7 @@ django-environ alone would take any unknown word for "false", and testnet is a f
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import environ
@@ -66,6 +66,14 @@ def token(text: str) -> str:
     if text and len(text) < TOKEN_LENGTH:
         raise ValueError(f"it must have {TOKEN_LENGTH} characters or more, at random.")
     return text
+
+
+def one_of(name: str, choices: Sequence[str], *, default: str) -> str:
+    """One of some words."""
+    word: str = env.str(name, default=default).strip().lower()
+    if word not in choices:
+        raise ImproperlyConfigured(f"{name} must be one of {', '.join(choices)}, not {word!r}.")
+    return word
 
 
 def log_level(name: str, *, default: str) -> str:

@@ -24,6 +24,7 @@ from gridbot_site.environment import (
     env,
     flag,
     log_level,
+    one_of,
     seconds,
     token,
     whole_number,
@@ -190,16 +191,34 @@ SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = not DEBUG
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "formatters": {
+        "text": {"()": "gridbot_site.log_lines.LineFormatter"},
+        "json": {"()": "gridbot_site.log_lines.JsonFormatter"},
+    },
+    "handlers": {
+        "stderr": {
+            "class": "logging.StreamHandler",
+            "formatter": one_of("GRIDBOT_LOG_FORMAT", ("text", "json"), default="text"),
+        }
+    },
     "root": {"handlers": ["stderr"], "level": log_level("GRIDBOT_LOG_LEVEL", default="INFO")},
     # Their ERROR lines repeat what the supervisor already records; the rest can hold a key.
-    "loggers": {"websocket": {"level": "CRITICAL"}, "pybit": {"level": "WARNING"}},
+    "loggers": {
+        "websocket": {"level": "CRITICAL"},
+        "pybit": {"level": "WARNING"},
+        "urllib3": {"level": "ERROR"},
+    },
 }
 
 # --- gridbot ------------------------------------------------------------------------------
 # The first key seals, all of them open. Apart from SECRET_KEY, so that each can be rotated.
 GRIDBOT_CREDENTIAL_KEYS = credential_keys(os.environ)
+# Held, so that no line of the log shows any of them: see accounts.redaction.
+_secrets = [
+    Secret(text)
+    for text in (SECRET_KEY, DATABASES["default"].get("PASSWORD"), *GRIDBOT_CREDENTIAL_KEYS)
+    if text
+]
 
 # Where rows wait on disk while the database is away, and how much of it they may take.
 _spool = env.str("GRIDBOT_SPOOL_DIR", default="")

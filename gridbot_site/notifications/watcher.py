@@ -21,12 +21,12 @@ from gridbot_site.notifications.conditions import Condition, Key, Kind
 from gridbot_site.notifications.message import line_of, message_of
 from gridbot_site.notifications.rules import Entry, Event, Limits, look, speak
 from gridbot_site.notifications.sending import Delivery, Target, send_to_all
+from marketdata.log_events import ALERT, ALERT_OVER, DELIVERY_FAILED, DELIVERY_WORKS
 
 logger = logging.getLogger(__name__)
 
 # One request to the exchange each time.
 CLOCK_SECONDS: Final = 300.0
-LEVELS: Final = {True: logging.INFO, False: logging.ERROR}
 
 
 @dataclass
@@ -81,19 +81,21 @@ class Watcher:
         is_told = len(seen.failed) < len(seen.deliveries) or not self._targets
         if is_told:
             for event in seen.events:
-                logger.log(LEVELS[event.is_over], "%s", line_of(event))
+                _log(event)
         return is_told
 
     def _note(self, delivery: Delivery) -> None:
         before = self._failures.pop(delivery.position, 0)
-        name = f"address {delivery.position} ({delivery.scheme})"
+        which = {"position": delivery.position, "scheme": delivery.scheme}
         if not delivery.problem:
             if before:
-                logger.warning("%s takes messages again, after %d that it did not", name, before)
+                text = "address %d takes messages again, after %d that it did not"
+                DELIVERY_WORKS.log(logger, text, delivery.position, before, failed=before, **which)
             return
         self._failures[delivery.position] = before + 1
         if not before:
-            logger.error("%s did not take a message: %s", name, delivery.problem)
+            text = "address %d did not take a message"
+            DELIVERY_FAILED.log(logger, text, delivery.position, reason=delivery.problem, **which)
 
     def _keep(self, entries: dict[Key, Entry]) -> None:
         if entries == self._entries and not self._cannot_save:
@@ -107,3 +109,17 @@ class Watcher:
             if not self._cannot_save:
                 logger.error("%s cannot be written: %s", self._path, error.strerror)
             self._cannot_save = True
+
+
+def _log(event: Event) -> None:
+    fields = {
+        "condition": event.key.kind,
+        "subject": event.key.subject,
+        "what": event.what,
+        "suppressed": event.suppressed or None,
+    }
+    if event.is_over:
+        ALERT_OVER.log(logger, "%s", line_of(event), **fields)
+    else:
+        severity = event.severity.name.lower()
+        ALERT.log(logger, "%s", line_of(event), severity=severity, **fields)

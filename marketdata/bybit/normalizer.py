@@ -52,6 +52,7 @@ from marketdata.bybit.tickers import TickerBook
 from marketdata.bybit.trades import parse_trade_frame
 from marketdata.bybit.values import MISSING, reason_class, safe_topic
 from marketdata.bybit.wallets import parse_wallet_rows
+from marketdata.log_events import ROW_REFUSED
 
 logger = logging.getLogger(__name__)
 
@@ -305,10 +306,11 @@ class BybitNormalizer:
 def _logged(parsed: Parsed[Record]) -> list[Record]:
     """The records; the rejects are logged."""
     for reject in parsed.rejects:
-        logger.warning(
+        ROW_REFUSED.log(
+            logger,
             "Row refused: topic=%s reason=%s raw=%s",
-            reject.topic,
-            reject.reason,
-            reject.raw[:RAW_LOGGED],
+            *(reject.topic, reject.reason, reject.raw[:RAW_LOGGED]),
+            topic=reject.topic,
+            reason=reject.reason,
         )
     return parsed.records

@@ -38,6 +38,7 @@ from marketdata.bybit.values import (
     time_from_ms,
 )
 from marketdata.bybit.ws_stream import CLOSE_SECONDS, Stream
+from marketdata.log_events import SUBSCRIPTION_REFUSED
 
 logger = logging.getLogger(__name__)
 
@@ -312,7 +313,8 @@ class WebSocketClient(ABC):
                 known.active.add(topic)
             else:
                 known.rejected[topic] = str(message.get("ret_msg", ""))[:200]
-                logger.warning("the exchange refused %s: %s", topic, known.rejected[topic])
+                text, why = "the exchange refused %s: %s", known.rejected[topic]
+                SUBSCRIPTION_REFUSED.log(logger, text, topic, why, topic=topic, reason=why)
             self._answered.notify_all()
             return True
 

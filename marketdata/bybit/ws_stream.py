@@ -107,7 +107,8 @@ class Stream(WebSocket):  # type: ignore[misc]
         at once, that is the second one's, half made, which nobody closes then.
         """
         self.exited = True
-        logger.info("connection lost: %s", type(error).__name__)
+        # Who supervises the connection says so, once.
+        logger.debug("connection lost: %s", type(error).__name__)
         if isinstance(error, UnicodeDecodeError | websocket.WebSocketPayloadException):
             self._on_garbled(f"a frame that cannot be decoded: {error}"[:200])
 

@@ -24,6 +24,7 @@ from typing import NamedTuple
 from django.db import transaction
 
 from marketdata.capture.feeds import BEAT_MARGIN, CLOCK_MARGIN, TICK, Feed, Life, Quiet, whole
+from marketdata.capture.gap_lines import tell_of_gaps
 from marketdata.capture.open_gaps import OpenGap, left_open
 from marketdata.capture.overlaps import Overlap
 from marketdata.coverage.spans import Span
@@ -289,6 +290,11 @@ class GapBook:
         written = [(gap, state, gap.write(state)) for gap, state in states]
 
         def confirm() -> None:
+            tell_of_gaps(
+                (gap, gap.pk is None, state.ended_at)
+                for gap, state, pk in written
+                if pk is not None
+            )
             with self._lock:
                 for gap, state, pk in written:
                     gap.pk = pk

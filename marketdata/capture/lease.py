@@ -27,6 +27,7 @@ from django.db import IntegrityError, connection, models, transaction
 from django.db.models.functions import Now
 
 from marketdata.exits import Unavailable, first_line, is_away
+from marketdata.log_events import LEASE_AWAITED, LEASE_TAKEN
 from marketdata.models import CaptureLease
 
 logger = logging.getLogger(__name__)
@@ -78,7 +79,8 @@ class Lease:
             CaptureLease.objects.filter(pk=ROW).update(**claim)
             self.epoch = CaptureLease.objects.get(pk=ROW).epoch
         self._renewed_at = time.monotonic()
-        logger.info("this capture holds the lease, epoch %d", self.epoch)
+        text = "this capture holds the lease, epoch %d"
+        LEASE_TAKEN.log(logger, text, self.epoch, epoch=self.epoch)
 
     def wait(self, stop: threading.Event) -> bool:
         """Take the lease as soon as it is free; False when told to stop before.
@@ -95,7 +97,8 @@ class Lease:
                     if not is_away(error):
                         raise
                 if type(error) is not said:
-                    logger.warning("standing by: %s", first_line(error))
+                    why = first_line(error)
+                    LEASE_AWAITED.log(logger, "standing by: %s", why, reason=why)
                 said = type(error)
             else:
                 return True

@@ -10,6 +10,13 @@ from typing import Any
 
 from marketdata.capture.spool_log import Group, SpoolLog
 from marketdata.capture.tally import StreamKey
+from marketdata.log_events import (
+    DATABASE_AWAY,
+    SPOOL_BEGAN,
+    SPOOL_EMPTY,
+    SPOOL_FAILED,
+    SPOOL_REPLAYING,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -62,12 +69,15 @@ class Overflow:
     def append(self, key: StreamKey, records: Sequence[Any]) -> bool:
         """Put rows on disk; False when it fails, and they are the caller's still."""
         if not self.log:
-            logger.warning("rows of %s go to the spool", self.log.stream)
+            text, stream = "rows of %s go to the spool", self.log.stream
+            SPOOL_BEGAN.log(logger, text, stream, stream=stream)
         try:
             self.log.append(key, records)
         except OSError as error:
             if not self._disk_failed:
-                logger.error("ALARM: the spool takes no rows of %s: %s", self.log.stream, error)
+                text = "ALARM: the spool takes no rows of %s: %s"
+                of = {"stream": self.log.stream, "reason": error.strerror}
+                SPOOL_FAILED.log(logger, text, self.log.stream, error, **of)
             self._disk_failed = True
             return False
         self._disk_failed = False
@@ -80,7 +90,9 @@ class Overflow:
         try:
             return self.log.first()
         except OSError as error:
-            logger.error("ALARM: the spool of %s cannot be read: %s", self.log.stream, error)
+            text = "ALARM: the spool of %s cannot be read: %s"
+            of = {"stream": self.log.stream, "reason": error.strerror}
+            SPOOL_FAILED.log(logger, text, self.log.stream, error, **of)
             self._wait()
             return None
 
@@ -88,17 +100,20 @@ class Overflow:
         """The database has taken `group`."""
         if self._away_since is not None:
             seconds = time.monotonic() - self._away_since
-            logger.warning("%s: replaying after %.1f s", self.log.stream, seconds)
+            text, stream = "%s: replaying after %.1f s", self.log.stream
+            SPOOL_REPLAYING.log(logger, text, stream, seconds, stream=stream, seconds=seconds)
         self._away_since, self._pause = None, RETRY_SECONDS[0]
         self.log.settle(group)
         if not self.log:
-            logger.warning("%s: the spool is empty again", self.log.stream)
+            stream = self.log.stream
+            SPOOL_EMPTY.log(logger, "%s: the spool is empty again", stream, stream=stream)
 
     def postpone(self, group: Group, reason: str) -> None:
         """The database is away."""
         if self._away_since is None:
             self._away_since = time.monotonic()
-            logger.warning("%s: replay waits for the database: %s", self.log.stream, reason)
+            text, part = "%s: replay waits for the database: %s", f"replay of {self.log.stream}"
+            DATABASE_AWAY.log(logger, text, self.log.stream, reason, part=part, reason=reason)
         self.log.postpone(group)
         self._wait()
 

@@ -38,6 +38,7 @@ from marketdata.capture.startup import exact_digits
 from marketdata.capture.supervisor import Client, Supervisor
 from marketdata.capture.writers import Writer
 from marketdata.coverage.frontier import frontiers
+from marketdata.log_events import ACCOUNT_LEFT, ACCOUNT_SERVED, ACCOUNT_SET_ASIDE
 from marketdata.models import PublicTrade, Stream, TickerSnapshot
 
 logger = logging.getLogger(__name__)
@@ -293,7 +294,7 @@ class PrivatePart(Part):
         )
         with self.books.fenced():
             runs.close_orphans([account_id])
-            runs.open_observing_run(account_id, context.user_id)
+            run = runs.open_observing_run(account_id, context.user_id)
         self._go_on(
             {
                 Feed(writer.stream, "", account_id): partial(writer.table.last_ts_of, account_id)
@@ -309,7 +310,9 @@ class PrivatePart(Part):
                 Link(name=context.name, context=context, supervisor=supervisor, writers=writers)
             )
         supervisor.start()
-        logger.info("account %s: captured from %s", context.name, context.environment)
+        text = "account %s: captured from %s"
+        of = {"account": context.name, "environment": context.environment, "run": run.pk}
+        ACCOUNT_SERVED.log(logger, text, context.name, context.environment, **of)
 
     def _leave(self, account_id: UUID) -> None:
         context, supervisor, collector = self._serving[account_id]
@@ -328,7 +331,8 @@ class PrivatePart(Part):
         self.books.leave(collector.feeds)
         with self.books.fenced():
             runs.close_observing_run(account_id)
-        logger.info("account %s: no longer captured as it was", context.name)
+        text = "account %s: no longer captured as it was"
+        ACCOUNT_LEFT.log(logger, text, context.name, account=context.name)
 
     def _note_refusals(self) -> None:
         states = dict(self.set_aside)
@@ -347,7 +351,8 @@ class PrivatePart(Part):
                 self._noted[account_id] = reason
                 if reason:
                     name = self.names.get(account_id, account_id)
-                    logger.warning("account %s is set aside: %s", name, reason)
+                    text = "account %s is set aside: %s"
+                    ACCOUNT_SET_ASIDE.log(logger, text, name, reason, account=name, reason=reason)
 
 
 def _shards(symbols: tuple[str, ...], size: int) -> Iterable[tuple[str, ...]]:

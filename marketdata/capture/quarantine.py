@@ -15,6 +15,7 @@ from django.db import models, transaction
 from accounts.models import BybitAccount
 from marketdata.bybit.records import Reject
 from marketdata.capture.tally import StreamKey, Tally
+from marketdata.log_events import QUARANTINED
 from marketdata.models import QuarantinedMessage
 
 logger = logging.getLogger(__name__)
@@ -94,7 +95,9 @@ class Quarantine:
             self._seen += 1
             seen = self._seen
         if seen <= LOG_EACH or seen % LOG_EVERY == 0:
-            logger.warning("quarantined number %d: topic=%s reason=%s", seen, topic, reason)
+            text = "quarantined number %d: %s: %s"
+            of = {"topic": topic, "reason": reason, "count": seen}
+            QUARANTINED.log(logger, text, seen, topic, reason, account=key.account_id, **of)
 
     def unwritten(self) -> list[Kept]:
         """What `flush` would store."""

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 
 from marketdata.capture.tally import StreamKey
 from marketdata.coverage.findings import Finding
+from marketdata.log_events import REPAIR_DONE
 from marketdata.models import CaptureGap
 
 logger = logging.getLogger(__name__)
@@ -42,9 +43,14 @@ class RepairReport:
         """Count what came of one question, and log it unless there was nothing to it."""
         if finding.new or finding.missing:
             rest = f"still incomplete: {finding.note}" if finding.missing else "complete"
-            logger.info(
+            REPAIR_DONE.log(
+                logger,
                 "repair of %s of %s: %d rows were new, %s",
                 *(finding.stream, finding.subject, finding.new, rest),
+                stream=finding.stream,
+                subject=finding.subject,
+                new=finding.new,
+                reason=finding.note if finding.missing else None,
             )
         with self._lock:
             counts = self._counts.setdefault(key, RepairCounts())

@@ -41,6 +41,7 @@ from marketdata.coverage.findings import Finding
 from marketdata.coverage.gap_rows import give_up_gaps, is_due, note_attempt, open_gaps
 from marketdata.coverage.reconciler import GapReconciler
 from marketdata.coverage.reconciler_base import Unwanted
+from marketdata.log_events import REPAIR_FAILED, REPAIR_WAITS, log_context
 from marketdata.models import CaptureGap, Stream
 
 logger = logging.getLogger(__name__)
@@ -157,7 +158,8 @@ class Repairs:
                     self._queue.put(due.key)
                 self._queue.put(WATCH, WATCH_SECONDS)
             elif (link := self._links.get(key)) is not None:
-                self._serve(link)
+                with log_context(account=link.name if link.context else None):
+                    self._serve(link)
         except (DatabaseError, InterfaceError, DatabaseUnavailable) as error:
             connection.close()
             logger.info("repairs wait for the database: %s", type(error).__name__)
@@ -166,10 +168,10 @@ class Repairs:
             logger.info("a repair was given up: %s", error)
         except Unwanted:
             logger.info("a repair was given up: nobody wants it any more")
-        except Exception:
+        except Exception as error:  # noqa: BLE001 - logged with where it came from
             # Streams go on without repairs; a gap that was not judged stays open, and shows.
             connection.close()
-            logger.exception("a repair failed")
+            REPAIR_FAILED.log_error(logger, error, "a repair failed")
             self._queue.put(key, self._config.sweep_interval)
 
     def _serve(self, link: Link) -> None:
@@ -182,7 +184,8 @@ class Repairs:
             # What was not asked is still wanted, and the next sweep sees to it.
             if str(error) != link.trouble:
                 link.trouble = str(error)
-                logger.warning("no repair of %s for now: %s", link.name, error)
+                of = {"connection": link.name, "reason": link.trouble}
+                REPAIR_WAITS.log(logger, "no repair of %s for now: %s", link.name, error, **of)
         finally:
             link.was_tried = True
 
@@ -269,7 +272,8 @@ class Repairs:
     def _refuse(self, link: Link, others: set[Stream], reason: str) -> None:
         """Ask nothing more with this key, and say so in the gaps that were not asked for."""
         link.refusal = reason
-        logger.warning("no repairs of %s until it connects again: %s", link.name, reason)
+        text, of = "no repairs of %s until it connects again: %s", {"connection": link.name}
+        REPAIR_WAITS.log(logger, text, link.name, reason, reason=reason, **of)
         for stream in others:
             for gap in _gaps(link, stream):
                 note_attempt(gap.pk, None, note=reason)

@@ -32,9 +32,17 @@ from marketdata.capture.report import CaptureReport, RepairStatus, StreamStatus
 from marketdata.capture.spooling import Spooling
 from marketdata.capture.startup import stamp_environment
 from marketdata.capture.storing import tell_of_refusal
+from marketdata.capture.summary import Summary
 from marketdata.capture.tally import StreamKey
 from marketdata.capture.writers import Writer, stop_all
 from marketdata.exits import ExitCode, Unavailable
+from marketdata.log_events import (
+    CAPTURE_FAILED,
+    CAPTURE_STARTED,
+    DATABASE_AWAY,
+    DATABASE_BACK,
+    LEASE_LOST,
+)
 from marketdata.models import Stream
 
 logger = logging.getLogger(__name__)
@@ -71,6 +79,7 @@ class CaptureService:
         self._exit_code = ExitCode.OK
         self._database_away = False
         self._running = False
+        self._summary = Summary(self.report)
         # Whether all that is served was repaired once, or could not be.
         self.is_ready = False
 
@@ -109,6 +118,7 @@ class CaptureService:
                     if not self.is_ready and self._may_call_itself_ready():
                         self.is_ready = True
                         on_ready()
+                    self._summary.tick()
                     on_tick(self)
                     if duration is not None and time.monotonic() - self._began >= duration:
                         break
@@ -120,6 +130,7 @@ class CaptureService:
                     self._shut_down()
                     self._running = False
                     self.spooling.close()
+                    self._summary.end()
             return self.report()
 
     def abandon(self) -> None:
@@ -150,6 +161,10 @@ class CaptureService:
             part.start()
         if self.repairs:
             self.repairs.start()
+        symbols, environment = len(self.config.symbols), self.config.environment
+        text = "capture has begun: %d symbols of %s"
+        of = {"symbols": symbols, "environment": environment}
+        CAPTURE_STARTED.log(logger, text, symbols, environment, **of)
 
     def _replaying(self, on_replay: Callable[[int], None], rows: int) -> None:
         # A backlog may take longer than the lease lasts.
@@ -263,6 +278,7 @@ class CaptureService:
             with self.pulse:
                 self._keep_books()
         except LeaseLost as error:
+            LEASE_LOST.log(logger, "%s", error, epoch=self.lease.epoch)
             return self._fail(ExitCode.UNAVAILABLE, str(error))
         for part in self._parts:
             if failure := part.failure():
@@ -278,7 +294,9 @@ class CaptureService:
         return True
 
     def _fail(self, code: ExitCode, problem: str) -> bool:
-        logger.error("capture stops: %s", problem)
+        CAPTURE_FAILED.log(
+            logger, "capture stops: %s", problem, exit_code=int(code), reason=problem
+        )
         self._problems.append(problem)
         self._exit_code = code
         return False
@@ -308,10 +326,14 @@ class CaptureService:
             connection.close()
             if not self._database_away:
                 tell_of_refusal("the service", error)
-                logger.warning("the books wait for the database: %s", type(error).__name__)
+                why = type(error).__name__
+                text = "the books wait for the database: %s"
+                DATABASE_AWAY.log(logger, text, why, part="books", reason=why)
             self._database_away = True
             self.spooling.save_books()
             return False
+        if self._database_away:
+            DATABASE_BACK.log(logger, "the books are written again", part="books")
         self._database_away = False
         self.spooling.save_books()
         return True

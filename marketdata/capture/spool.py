@@ -28,6 +28,7 @@ from marketdata.capture.spool_log import SpoolLog
 from marketdata.capture.spool_recovery import recover
 from marketdata.capture.spool_segment import DROPPED, Damaged, Loss, Owner, Segment, Torn
 from marketdata.capture.tally import StreamKey
+from marketdata.log_events import SPOOL_SET_ASIDE
 
 logger = logging.getLogger(__name__)
 
@@ -140,7 +141,8 @@ class Spool:
         path = segment.path.with_name(f"{segment.path.stem}.{start}.bad")
         self.disk.replace(path, segment.bytes_from(start, end))
         self.set_aside.append(path)
-        logger.error("ALARM: %s holds rows that are not in the database: %s", path, loss.reason)
+        text = "ALARM: %s holds rows that are not in the database: %s"
+        SPOOL_SET_ASIDE.log(logger, text, path, loss.reason, path=path, reason=loss.reason)
         self.lose(loss)
 
     def erase(self, segment: Segment) -> None:

@@ -31,6 +31,7 @@ from marketdata.capture.spool_segment import Loss
 from marketdata.capture.tally import StreamKey
 from marketdata.capture.writers import Writer
 from marketdata.exits import ConfigurationError
+from marketdata.log_events import SPOOL_FAILED
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +69,9 @@ class Spooling:
                 raise ConfigurationError(
                     f"The spool cannot be used: {error}; GRIDBOT_SPOOL_DIR says where it lies."
                 ) from None
-            logger.error("ALARM: capture goes without its spool: %s", error)
+            SPOOL_FAILED.log(
+                logger, "ALARM: capture goes without its spool: %s", error, reason=error.strerror
+            )
             return
         for key, rows in waiting.items():
             self._books.tally.add(key, received=rows, spooled=rows)
@@ -109,7 +112,8 @@ class Spooling:
                 self._books.gaps.unwritten(), messages if closing else messages[:MESSAGES_SAVED]
             )
         except OSError as error:
-            logger.error("ALARM: gaps and quarantine cannot be kept on disk: %s", error)
+            text = "ALARM: gaps and quarantine cannot be kept on disk: %s"
+            SPOOL_FAILED.log(logger, text, error, reason=error.strerror)
             return False
         return True
 

@@ -21,6 +21,7 @@ from marketdata.bybit.records import Reject
 from marketdata.capture.pulse import Pulse
 from marketdata.capture.tally import StreamKey
 from marketdata.exits import first_line, is_away
+from marketdata.log_events import DATABASE_REFUSES
 from marketdata.models import Stream
 
 logger = logging.getLogger(__name__)
@@ -144,4 +145,5 @@ def tell_of_refusal(who: str, error: AnyDatabaseError) -> None:
     It is waited out like an absence, but it may be a fault of this program, and then it must show.
     """
     if not is_away(error):
-        logger.error("ALARM: the database refuses what %s brings", who, exc_info=error)
+        text = "ALARM: the database refuses what %s brings"
+        DATABASE_REFUSES.log_error(logger, error, text, who, part=who)

@@ -14,6 +14,7 @@ from marketdata.bybit.ws_client import ConnectionState
 from marketdata.capture.feeds import Feed
 from marketdata.capture.gaps import GapBook
 from marketdata.capture.pulse import Pulse
+from marketdata.log_events import CONNECTED, CONNECTION_FAILED, CONNECTION_HUNG, CONNECTION_LOST
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +60,8 @@ class Supervisor:
         self.name = name
         self.client = client
         self._gaps, self._feeds = gaps, feeds
+        # Attempts that failed since it was connected, and why the last one did.
+        self._attempts, self._failure = 0, ""
         self._on_connecting, self._on_connected = on_connecting, on_connected
         self._first_delay, self._longest_delay = first_delay, longest_delay
         self._refused_delay = refused_delay
@@ -116,7 +119,9 @@ class Supervisor:
         self.request_stop()
         self._thread.join(timeout)
         if self._thread.is_alive():
-            logger.warning("%s: the connection did not close in %.0f s", self.name, timeout)
+            text = "%s: the connection did not close in %.0f s"
+            of = {"connection": self.name, "seconds": timeout}
+            CONNECTION_HUNG.log(logger, text, self.name, timeout, **of)
 
     def _run(self) -> None:
         delay = self._first_delay
@@ -144,14 +149,16 @@ class Supervisor:
             self._on_connecting()
             self.client.connect()
         except BybitError as error:
-            logger.warning("%s: %s", self.name, error)
+            self._tell_of_failure(str(error))
             self.refusal = "" if error.retryable else str(error)
             self._gaps.open(self._feeds.values(), str(error), began)
             self.was_tried.set()
             return 0.0
         self.refusal = ""
         connected_at = datetime.now(UTC)
-        logger.info("%s: connected", self.name)
+        made = {"connection": self.name, "feeds": len(self._feeds), "attempts": self._attempts + 1}
+        CONNECTED.log(logger, "%s: connected", self.name, **made)
+        self._attempts, self._failure = 0, ""
         refused = self.client.rejected_topics
         self.partial_refusal = "; ".join(f"{topic}: {why}" for topic, why in refused.items())
         if refused:
@@ -169,9 +176,18 @@ class Supervisor:
         # Before the gap opens: a last row of this connection must not end it.
         self.client.disconnect()
         if reason:
-            logger.warning("%s: %s", self.name, reason)
+            lost = {"connection": self.name, "feeds": len(self._feeds), "reason": reason}
+            CONNECTION_LOST.log(logger, "%s: %s", self.name, reason, **lost)
             self._gaps.open(self._feeds.values(), reason, began)
         return (datetime.now(UTC) - connected_at).total_seconds()
+
+    def _tell_of_failure(self, reason: str) -> None:
+        """Say it once, however often it is tried; the next time when it fails for another reason."""
+        self._attempts += 1
+        if reason != self._failure:
+            of = {"connection": self.name, "reason": reason}
+            CONNECTION_FAILED.log(logger, "%s: %s", self.name, reason, **of)
+        self._failure = reason
 
     def _watch(self) -> str:
         """Wait for the end of the connection: why it ended, or nothing when capture stops."""

@@ -22,6 +22,7 @@ from marketdata.capture.quarantine import Quarantine
 from marketdata.capture.storing import Outcome, Record
 from marketdata.capture.tally import StreamKey, Tally
 from marketdata.exits import first_line
+from marketdata.log_events import DATABASE_AWAY, DATABASE_BACK
 
 logger = logging.getLogger(__name__)
 
@@ -152,9 +153,8 @@ class Writer(Intake[Record]):
                 self._tell_of_refusal(error)
                 if away_since is None:
                     away_since = time.monotonic()
-                    logger.warning(
-                        "%s writer waits for the database: %s", self.stream, first_line(error)[:150]
-                    )
+                    text, why = "%s writer waits for the database: %s", first_line(error)[:150]
+                    DATABASE_AWAY.log(logger, text, self.stream, why, part=self.stream, reason=why)
                 out_of_time = time.monotonic() + pause > self._give_up_at
                 if self._spooled(key, batch, away_since, out_of_time=out_of_time):
                     return Outcome(spooled=len(batch))
@@ -166,11 +166,8 @@ class Writer(Intake[Record]):
                 continue
             self._refusal = None
             if away_since is not None:
-                logger.warning(
-                    "%s writer: the database is back after %.1f s",
-                    self.stream,
-                    time.monotonic() - away_since,
-                )
+                text, seconds = "%s writer: the database is back", time.monotonic() - away_since
+                DATABASE_BACK.log(logger, text, self.stream, part=self.stream, seconds=seconds)
             return outcome
 
     def _spooled(

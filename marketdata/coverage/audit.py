@@ -22,6 +22,7 @@ from marketdata.capture.feeds import Feed
 from marketdata.coverage.findings import Finding
 from marketdata.coverage.ledger import Source, intervals_of
 from marketdata.coverage.spans import Span, union
+from marketdata.log_events import ROWS_MISSED
 from marketdata.models import CaptureGap, CoverageInterval
 
 logger = logging.getLogger(__name__)
@@ -45,7 +46,9 @@ def declare_unheard(
     finding.not_streamed = len(unheard)
     finding.unheard = Span(min(unheard), max(unheard))
     reason = f"the stream did not bring {len(unheard)} rows that REST shows"
-    logger.warning("%s of %s: %s", finding.stream, finding.subject, reason)
+    of = {"stream": finding.stream, "subject": finding.subject, "rows": len(unheard)}
+    text = "%s of %s: %s"
+    ROWS_MISSED.log(logger, text, finding.stream, finding.subject, reason, reason=reason, **of)
     state = CaptureGap.State.OPEN if finding.refused else CaptureGap.State.FILLED
     gap = CaptureGap.objects.create(
         **feed._asdict(), started_at=min(unheard), ended_at=max(unheard), reason=reason,

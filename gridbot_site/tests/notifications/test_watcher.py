@@ -176,8 +176,8 @@ def test_what_nobody_took_is_told_later(lease, watch, receiver, caplog):
     assert len(receiver.received) == 4
     messages = [record.getMessage() for record in caplog.records if record.levelno > logging.INFO]
     assert [text.partition(":")[0] for text in messages] == [
-        "address 1 (json) did not take a message",
-        "address 1 (json) takes messages again, after 3 that it did not",
+        "address 1 did not take a message",
+        "address 1 takes messages again, after 3 that it did not",
         "CRITICAL capture down",
     ]
     assert not any(canary in caplog.text for canary in (TOKEN, PASSWORD))

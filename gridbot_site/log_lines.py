@@ -1,0 +1,85 @@
+"""How a line of the log is written: one for each event, for people or for programs.
+
+`time LEVEL event key=value ... msg="..."`, or an object of JSON with the same keys. A value is
+quoted, with what would end the line escaped, where it is more than a word; an error's traceback is
+one value. Every text goes through the redaction of `accounts.redaction`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from accounts.redaction import REDACTED, names_a_secret, without_secrets
+from marketdata.log_events import context_fields
+
+# The name of what has none: a line of a library, or one that is for developers.
+UNNAMED: Final = "log"
+WORD: Final = re.compile(r"[\w.,:/@%+-]+", re.ASCII)
+
+
+class LineFormatter(logging.Formatter):
+    """key=value."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line."""
+        values = values_of(record)
+        head = f"{values.pop('ts')} {values.pop('level')} {values.pop('event')}"
+        pairs = (f"{key}={_written(value)}" for key, value in values.items())
+        return " ".join([head, *pairs])
+
+
+class JsonFormatter(logging.Formatter):
+    """JSON."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line."""
+        return json.dumps(values_of(record), ensure_ascii=False)
+
+
+def values_of(record: logging.LogRecord) -> dict[str, Any]:
+    """What a line says, in its order; without secrets."""
+    at = datetime.fromtimestamp(record.created, UTC)
+    said = {**context_fields(), **getattr(record, "fields", {})}
+    fields = {key: _plain(key, value) for key, value in said.items() if value not in (None, "")}
+    values = {
+        "ts": at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "level": record.levelname,
+        "event": getattr(record, "event", UNNAMED),
+        **fields,
+        "msg": without_secrets(_message(record)),
+    }
+    if "event" not in vars(record):
+        values["logger"] = record.name
+    if record.exc_info and record.exc_info[0] is not None:
+        values["exc"] = without_secrets(logging.Formatter().formatException(record.exc_info))
+    return values
+
+
+def _message(record: logging.LogRecord) -> str:
+    try:
+        return record.getMessage()
+    except Exception as error:  # noqa: BLE001 - a line with a wrong format is better than none
+        return f"{record.msg!r} could not be written: {type(error).__name__}"
+
+
+def _plain(key: str, value: Any) -> Any:
+    if names_a_secret(key):
+        return REDACTED
+    if isinstance(value, bool | int):
+        return value
+    if isinstance(value, float):
+        return round(value, 3)
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    if isinstance(value, list | tuple | set | frozenset):
+        return without_secrets(",".join(map(str, value)))
+    return without_secrets(str(value))
+
+
+def _written(value: Any) -> str:
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    return text if WORD.fullmatch(text) else json.dumps(text, ensure_ascii=False)

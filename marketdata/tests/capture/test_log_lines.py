@@ -1,0 +1,151 @@
+"""What capture logs of gaps, connections and rows: edges, and a summary each minute."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+
+from marketdata.bybit.errors import ExchangeUnavailable
+from marketdata.bybit.ws_client import ConnectionState
+from marketdata.capture.gaps import Feed, GapBook
+from marketdata.capture.report import CaptureReport, StreamStatus
+from marketdata.capture.summary import Summary
+from marketdata.capture.supervisor import Supervisor
+from marketdata.exits import ExitCode
+from marketdata.models import Stream
+from marketdata.tests.records import START
+
+SYMBOLS = [f"S{number}USDT" for number in range(7)]
+
+
+@pytest.fixture
+def events(caplog):
+    """The events that were logged, each with some of its fields."""
+    caplog.set_level(logging.INFO)
+
+    def told(*fields):
+        return [
+            (record.event, *(record.fields.get(field) for field in fields))
+            for record in caplog.records
+            if hasattr(record, "event")
+        ]
+
+    return told
+
+
+def at(seconds):
+    return START + timedelta(seconds=seconds)
+
+
+@pytest.mark.django_db
+def test_gaps_that_begin_and_end_together_are_a_line_each(events):
+    book, feeds = GapBook(), [Feed(Stream.TRADES, symbol) for symbol in SYMBOLS]
+    for feed in feeds:
+        book.note_rows(feed, at(1), at(2))
+    book.open(feeds, "no pong", at(3))
+    assert events() == []
+    book.persist()
+    assert events("gaps", "since", "reason") == [("gap_opened", 7, at(2), "no pong")]
+    book.open(feeds, "no pong", at(4))
+    book.persist()
+    assert len(events()) == 1
+    for number, feed in enumerate(feeds):
+        book.note_rows(feed, at(10 + number), at(20))
+    book.persist()
+    book.persist()
+    assert events("gaps", "until", "seconds")[1:] == [("gap_closed", 7, at(16), 14.0)]
+    assert events("symbol")[1][1] == "S0USDT,S1USDT,S2USDT,S3USDT,S4USDT,and 2 more"
+
+
+@pytest.mark.django_db
+def test_gaps_of_streams_and_accounts_are_told_apart(events, alice_account, bob_account):
+    book = GapBook()
+    for account in (alice_account.pk, bob_account.pk):
+        streams = (Stream.ORDERS, Stream.EXECUTIONS)
+        book.open([Feed(stream, "", account) for stream in streams], "lost", at(1))
+    book.open([Feed(Stream.ORDERS, "", uuid4())], "of an account that is gone", at(1))
+    book.persist()
+    assert sorted(events("stream", "account")) == sorted(
+        ("gap_opened", stream, account)
+        for stream in ("orders", "executions")
+        for account in (alice_account.pk, bob_account.pk)
+    )
+
+
+class Failing:
+    """A connection that cannot be built, for one reason after the other, and then is lost."""
+
+    def __init__(self, reasons):
+        self.state, self.rejected_topics = ConnectionState(), {}
+        self.reasons = iter(reasons)
+        self.done = threading.Event()
+
+    def connect(self):
+        if reason := next(self.reasons, ""):
+            raise ExchangeUnavailable(reason)
+
+    def is_connected(self):
+        self.done.set()
+        return False
+
+    def disconnect(self):
+        """Nothing to close."""
+
+    def unsubscribe(self, timeout=0.0):
+        """Nobody to tell."""
+
+    def silent_seconds(self):
+        return 0.0
+
+
+def test_a_connection_that_fails_again_and_again_is_said_once_for_each_reason(events):
+    client = Failing(["refused"] * 5 + ["no route"] * 3)
+    supervisor = Supervisor(
+        "public 1", client, GapBook(), {"a": Feed(Stream.TRADES, "BTCUSDT")},
+        on_connecting=lambda: None, first_delay=0.001, longest_delay=0.001,
+    )  # fmt: skip
+    supervisor.start()
+    assert client.done.wait(20)
+    supervisor.stop()
+    assert events("reason", "attempts")[:3] == [
+        ("connection_failed", "refused", None),
+        ("connection_failed", "no route", None),
+        ("connected", None, 9),
+    ]
+
+
+class Reporting:
+    """A capture that has received so many rows by now."""
+
+    def __init__(self):
+        self.now, self.received, self.gaps, self.exit_code = 0.0, 0, 0, ExitCode.OK
+
+    def report(self):
+        counts = {"received": self.received, "stored": self.received - 1, "buffered": 1}
+        stream = StreamStatus(stream="trades", counts=counts, lag_seconds=0.25, silent_seconds=1.0)
+        return CaptureReport(
+            seconds=self.now, streams=[stream, stream], gaps=self.gaps, reconnects=2,
+            spool={"left": 3}, violations=[], problems=[], exit_code=self.exit_code,
+        )  # fmt: skip
+
+
+def test_a_summary_is_of_the_rows_of_its_minute_and_of_what_waits_now(events):
+    capture = Reporting()
+    summary = Summary(capture.report, lambda: capture.now)
+    for capture.now, capture.received, capture.gaps in ((59, 5, 1), (60, 10, 1), (119, 20, 4), (121, 25, 4)):  # fmt: skip
+        summary.tick()
+    assert events("received", "buffered", "gaps", "reconnects", "lag_seconds", "seconds") == [
+        ("summary", 20, 2, 1, 2, 0.25, 60),
+        ("summary", 30, 2, 3, 0, 0.25, 61),
+    ]
+
+
+def test_the_end_is_said_with_what_was_left(events):
+    capture = Reporting()
+    capture.received, capture.exit_code = 7, ExitCode.UNAVAILABLE
+    Summary(capture.report).end()
+    assert events("exit_code", "received", "left_in_spool") == [("capture_stopped", 75, 14, 3)]
