@@ -73,7 +73,7 @@ def test_an_event_is_a_line_with_its_fields(kept):
     [line], [told] = kept.text, map(json.loads, kept.json)
     time, rest = line.split(" ", 1)
     assert rest == (
-        'WARNING connection_lost connection=alice/main reason="no pong" feeds=4 '
+        'WARNING connection_lost connection=alice/main feeds=4 reason="no pong" '
         'msg="alice/main: no pong"'
     )
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", time)
