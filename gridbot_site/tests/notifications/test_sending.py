@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 import urllib.parse
 
 import pytest
@@ -65,6 +66,18 @@ def test_one_that_never_answers_holds_up_nobody(receiver, monkeypatch):
     assert receiver.arrived.wait(10)
     assert send_to_all(targets, MESSAGE) == [Delivery(1, "json", BUSY)]
     assert len(receiver.received) == 1
+
+
+@pytest.mark.parametrize("part", [*CANARIES, "127.0.0.1", "canary%2Fpass@127.0.0.1"])
+def test_what_apprise_repeats_of_an_address_is_not_passed_on(receiver, monkeypatch, part):
+    def refuse(*args, **kwargs):
+        logging.getLogger("apprise").warning("POST to %s: %s", part, "no")
+        return False
+
+    monkeypatch.setattr("apprise.NotifyBase.notify", refuse)
+    [delivery] = send_to_all(targets_of([receiver.url]), MESSAGE)
+    assert part not in delivery.problem
+    assert re.fullmatch(r"POST to \S+: no", delivery.problem)
 
 
 def test_a_plug_in_that_fails_is_named_by_its_error_alone(receiver, monkeypatch):
