@@ -8,12 +8,18 @@ minute how things are.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Final
 
+# {"symbol": "BTCUSDT"} or {"s": ...} as sent, symbol='BTCUSDT' in a record; V5 calls an order orderId.
+IDS: Final = {
+    "symbol": re.compile(r"""\b(?:symbol|s)["']?[:=] ?["']([A-Z0-9-]{2,32})["']"""),
+    "order_id": re.compile(r"""\b(?:orderId|order_id)["']?[:=] ?["']([\w-]{1,64})["']"""),
+}
 # What holds for everything that a thread logs meanwhile: the account, the run.
 _context: ContextVar[dict[str, Any]] = ContextVar("log_context", default={})  # noqa: B039 - never changed, only replaced
 
@@ -66,6 +72,15 @@ def log_context(**fields: Any) -> Iterator[None]:
         yield
     finally:
         _context.reset(token)
+
+
+def ids_in(raw: str) -> dict[str, str]:
+    """The first symbol and the first order id in what the exchange sent, or in a record of it."""
+    return {
+        name: found[1]
+        for name, pattern in IDS.items()
+        if (found := pattern.search(raw)) is not None
+    }
 
 
 def context_fields() -> dict[str, Any]:
@@ -164,11 +179,12 @@ SPOOL_SET_ASIDE: Final = LogEvent(
 )  # fmt: skip
 QUARANTINED: Final = LogEvent(
     "quarantined", _WARNING, "Something could not be stored: the first ten, and each thousandth.",
-    ("topic", "account", "count", "reason"),
+    ("topic", "account", "symbol", "order_id", "count", "reason"),
 )  # fmt: skip
 ROW_REFUSED: Final = LogEvent(
-    "row_refused", _WARNING, "A row does not reach the engine.", ("topic", "reason")
-)
+    "row_refused", _WARNING, "A row does not reach the engine.",
+    ("topic", "symbol", "order_id", "reason"),
+)  # fmt: skip
 ACCOUNT_SERVED: Final = LogEvent(
     "account_served", _INFO, "An account is captured from now on.",
     ("account", "environment", "run"),

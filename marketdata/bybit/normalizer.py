@@ -52,7 +52,7 @@ from marketdata.bybit.tickers import TickerBook
 from marketdata.bybit.trades import parse_trade_frame
 from marketdata.bybit.values import MISSING, reason_class, safe_topic
 from marketdata.bybit.wallets import parse_wallet_rows
-from marketdata.log_events import ROW_REFUSED
+from marketdata.log_events import ROW_REFUSED, ids_in
 
 logger = logging.getLogger(__name__)
 
@@ -312,5 +312,6 @@ def _logged(parsed: Parsed[Record]) -> list[Record]:
             *(reject.topic, reject.reason, reject.raw[:RAW_LOGGED]),
             topic=reject.topic,
             reason=reject.reason,
+            **ids_in(reject.raw),
         )
     return parsed.records

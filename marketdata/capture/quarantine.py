@@ -15,7 +15,7 @@ from django.db import models, transaction
 from accounts.models import BybitAccount
 from marketdata.bybit.records import Reject
 from marketdata.capture.tally import StreamKey, Tally
-from marketdata.log_events import QUARANTINED
+from marketdata.log_events import QUARANTINED, ids_in
 from marketdata.models import QuarantinedMessage
 
 logger = logging.getLogger(__name__)
@@ -97,7 +97,8 @@ class Quarantine:
         if seen <= LOG_EACH or seen % LOG_EVERY == 0:
             text = "quarantined number %d: %s: %s"
             of = {"topic": topic, "reason": reason, "count": seen}
-            QUARANTINED.log(logger, text, seen, topic, reason, account=key.account_id, **of)
+            ids = {"account": key.account_id, **ids_in(reject.raw)}
+            QUARANTINED.log(logger, text, seen, topic, reason, **ids, **of)
 
     def unwritten(self) -> list[Kept]:
         """What `flush` would store."""

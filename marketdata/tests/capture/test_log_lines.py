@@ -10,12 +10,16 @@ from uuid import uuid4
 import pytest
 
 from marketdata.bybit.errors import ExchangeUnavailable
+from marketdata.bybit.records import Reject
 from marketdata.bybit.ws_client import ConnectionState
 from marketdata.capture.gaps import Feed, GapBook
+from marketdata.capture.quarantine import Quarantine
 from marketdata.capture.report import CaptureReport, StreamStatus
 from marketdata.capture.summary import Summary
 from marketdata.capture.supervisor import Supervisor
+from marketdata.capture.tally import StreamKey, Tally
 from marketdata.exits import ExitCode
+from marketdata.log_events import ids_in
 from marketdata.models import Stream
 from marketdata.tests.records import START
 
@@ -149,3 +153,32 @@ def test_the_end_is_said_with_what_was_left(events):
     capture.received, capture.exit_code = 7, ExitCode.UNAVAILABLE
     Summary(capture.report).end()
     assert events("exit_code", "received", "left_in_spool") == [("capture_stopped", 75, 14, 3)]
+
+
+@pytest.mark.parametrize(
+    ("raw", "ids"),
+    [
+        (
+            '{"symbol": "BTCUSDT", "orderId": "5cf9-1a"}',
+            {"symbol": "BTCUSDT", "order_id": "5cf9-1a"},
+        ),
+        ('{"T":1,"s":"ETHUSDT","p":""}', {"symbol": "ETHUSDT"}),
+        (repr({"orderId": "7", "side": "Buy"}), {"order_id": "7"}),
+        ("OrderRecord(symbol='BTCUSDT', order_id='a-b')", {"symbol": "BTCUSDT", "order_id": "a-b"}),
+        ('{"settles": "BTC", "orderLinkId": "x"}', {}),
+        ("", {}),
+    ],
+)
+def test_a_line_about_a_row_names_its_symbol_and_its_order(raw, ids):
+    assert ids_in(raw) == ids
+
+
+def test_what_is_quarantined_is_named(events):
+    key = StreamKey(Stream.ORDERS, uuid4())
+    reject = Reject("order", "qty is odd", '{"symbol": "BTCUSDT", "orderId": "5cf9"}')
+    quarantine = Quarantine(Tally())
+    for _ in range(12):
+        quarantine.add(key, reject)
+    told = events("account", "symbol", "order_id", "reason", "count")
+    assert told[0] == ("quarantined", key.account_id, "BTCUSDT", "5cf9", "qty is odd", 1)
+    assert len(told) == 10
