@@ -12,7 +12,8 @@ import pytest
 from marketdata.bybit.errors import ExchangeUnavailable
 from marketdata.bybit.records import Reject
 from marketdata.bybit.ws_client import ConnectionState
-from marketdata.capture.gaps import Feed, GapBook
+from marketdata.capture.feeds import Feed
+from marketdata.capture.gaps import GapBook
 from marketdata.capture.quarantine import Quarantine
 from marketdata.capture.report import CaptureReport, StreamStatus
 from marketdata.capture.summary import Summary
