@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -14,16 +15,19 @@ from django.views.decorators.http import require_safe
 
 from gridbot_site.dashboard import account_page, first_page
 from gridbot_site.dashboard.doors import name_of
-from marketdata.dashboard.window import LENGTHS
+from marketdata.dashboard.window import LENGTHS, Window
 
-# Milliseconds from an answer to the next question.
+# Milliseconds from an answer to the next question; a long time changes less, and costs more.
 REFRESH_MS = 5_000
+LONG_REFRESH_MS = 30_000
+LONG = timedelta(hours=6)
 
 
 def first_context(request: HttpRequest) -> dict[str, Any]:
     """What the admin's index adds to Django's."""
-    live = _refreshing(request, reverse("admin:dashboard_live"))
-    return first_page.context(request) | live | {"title": "Dashboard"}
+    found = first_page.context(request)
+    live = _refreshing(request, found["window"], reverse("admin:dashboard_live"))
+    return found | live | {"title": "Dashboard"}
 
 
 @require_safe
@@ -38,7 +42,12 @@ def account(request: HttpRequest, account_id: UUID) -> HttpResponse:
     found = account_page.context(request, account_id)
     live = reverse("admin:accounts_bybitaccount_dashboard_live", args=[account_id])
     title = {"title": name_of(request, found["account"]), "subtitle": "Dashboard"}
-    context = admin.site.each_context(request) | found | _refreshing(request, live) | title
+    context = (
+        admin.site.each_context(request)
+        | found
+        | _refreshing(request, found["window"], live)
+        | title
+    )
     return TemplateResponse(request, "admin/dashboard/account.html", context)
 
 
@@ -49,12 +58,12 @@ def account_live(request: HttpRequest, account_id: UUID) -> HttpResponse:
     return render(request, "admin/dashboard/account_live.html", context)
 
 
-def _refreshing(request: HttpRequest, url: str) -> dict[str, Any]:
+def _refreshing(request: HttpRequest, window: Window, url: str) -> dict[str, Any]:
     """Where the page fetches itself from, as it was asked for, and what the form offers."""
     query = request.GET.urlencode()
     return {
         "live_url": f"{url}?{query}" if query else url,
-        "refresh_ms": REFRESH_MS,
+        "refresh_ms": LONG_REFRESH_MS if window.length > LONG else REFRESH_MS,
         "lengths": [(name, words) for name, (_, words) in LENGTHS.items()],
         "until": request.GET.get("until", ""),
     }

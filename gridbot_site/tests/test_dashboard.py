@@ -154,7 +154,8 @@ def test_a_look_back_shows_what_was_and_refreshes_nothing(olivia_client):
     html = shown(olivia_client, last="1h", until=f"{ago(80_000):%Y-%m-%dT%H:%M:%S}")
     assert "100 %" in part(html, "market")
     assert "data-live" not in html
-    assert "data-live" in shown(olivia_client)
+    assert 'data-every="5000"' in shown(olivia_client)
+    assert 'data-every="30000"' in shown(olivia_client, last="24h")
 
 
 @pytest.mark.parametrize("query", [{"last": "2y"}, {"until": "soon"}])
