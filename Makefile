@@ -19,7 +19,8 @@ test: install backtest
 	$(BIN)/python -m gridbot_site.testing $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m django_db $(ONCE)
 
 # What the database makes no difference to is asked on SQLite alone.
-ONCE := --ignore gridbot_site/tests/isolation --ignore gridbot_site/tests/test_browser.py
+ONCE := --ignore gridbot_site/tests/isolation --ignore gridbot_site/tests/test_browser.py \
+	--ignore gridbot_site/tests/test_dashboard_browser.py
 
 # Measuring takes as long again as the tests.
 coverage: install backtest

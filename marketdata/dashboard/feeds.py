@@ -44,7 +44,11 @@ class Known:
 
 
 def known_feeds(intervals: Rows, gaps: Rows, window: Window) -> list[Known]:
-    """Every feed that these rows speak of up to the window's end, in no order."""
+    """Every feed that these rows speak of up to the window's end, in no order.
+
+    Nothing is known any more of what was pruned.
+    """
+    gaps = gaps.exclude(state=CaptureGap.State.PRUNED)
     found = {known.feed: known for known in _lives(intervals, gaps, window)}
     claims: dict[Feed, list[tuple[State, Span]]] = {feed: [] for feed in found}
     for feed, state, start, end in _claims(intervals, gaps, window):

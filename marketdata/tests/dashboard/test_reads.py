@@ -101,6 +101,14 @@ def test_a_filled_gap_is_what_its_interval_says_and_an_unfillable_one_is_lost():
     assert feed.open_gaps == 0
 
 
+def test_of_what_was_pruned_nothing_is_known_any_more():
+    gap(60, 40, state="pruned")
+    covered(40, 0)
+    [feed] = known().values()
+    assert [state for state, _ in outline(feed)] == [State.UNKNOWN, State.COVERED]
+    assert feed.open_gaps == 0
+
+
 def test_states_of_orders_that_are_gone_are_no_open_gap(alice_account):
     gap(40, 20, state="partial")
     gap(40, 20, state="partial", stream=Stream.ORDERS, symbol="", account=alice_account)
