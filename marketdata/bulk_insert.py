@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import UTC, datetime
-from decimal import Decimal, getcontext
+from decimal import Decimal
 from functools import partial
 from operator import attrgetter
 from types import NoneType
@@ -140,7 +140,7 @@ def _prepared(field: Any, column: Sequence[Any], connection: Any) -> Sequence[An
         is_postgresql = connection.vendor == "postgresql"
         if plain is Decimal:
             if all(map(Decimal.is_finite, present)):
-                return column if is_postgresql else _decimal_texts(field, column)
+                return column
         elif plain is datetime:
             zones = set(map(ZONE, present))
             if is_postgresql and None not in zones:
@@ -150,15 +150,6 @@ def _prepared(field: Any, column: Sequence[Any], connection: Any) -> Sequence[An
         else:
             return column
     return [field.get_db_prep_save(value, connection) for value in column]
-
-
-def _decimal_texts(field: Any, column: Sequence[Decimal | None]) -> list[str | None]:
-    """As `django.db.backends.utils.format_number` writes them."""
-    context, step = getcontext().copy(), Decimal(1).scaleb(-field.decimal_places)
-    context.prec = field.max_digits
-    return [
-        None if value is None else f"{value.quantize(step, context=context):f}" for value in column
-    ]
 
 
 def _time_texts(column: Sequence[datetime | None]) -> list[str | None]:
