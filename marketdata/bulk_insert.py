@@ -31,6 +31,9 @@ PLAIN_TYPES: dict[type[models.Field[Any, Any]], type] = {
     models.BooleanField: bool,
     models.BigIntegerField: int,
 }
+# psycopg cuts an integer to the bytes of these without a word. In the temporary table they are wider,
+# and the server refuses what the table's column does not hold.
+WIDER = {"smallint": "bigint", "integer": "bigint"}
 ZONE = attrgetter("tzinfo")
 UTC_OFFSET = len("+00:00")
 
@@ -109,13 +112,14 @@ def _insert_columns(
     ]
     rows = zip(*prepared, strict=True)
     table = connection.ops.quote_name(model._meta.db_table)
-    names = ", ".join(connection.ops.quote_name(field.column) for field in fields)
+    names = [connection.ops.quote_name(field.column) for field in fields]
     if connection.vendor == "postgresql":
         return _copy(connection, fields, table, names, rows)
     marks = ", ".join(["%s"] * len(fields))
     with connection.cursor() as cursor:
         cursor.executemany(
-            f"INSERT INTO {table} ({names}) VALUES ({marks}) ON CONFLICT DO NOTHING",  # noqa: S608
+            f"INSERT INTO {table} ({', '.join(names)}) VALUES ({marks}) "  # noqa: S608
+            "ON CONFLICT DO NOTHING",
             list(rows),
         )
         return max(0, int(cursor.rowcount))
@@ -158,22 +162,31 @@ def _time_texts(column: Sequence[datetime | None]) -> list[str | None]:
 
 
 def _copy(
-    connection: Any, fields: Sequence[Any], table: str, names: str, rows: Iterable[Any]
+    connection: Any,
+    fields: Sequence[Any],
+    table: str,
+    names: Sequence[str],
+    rows: Iterable[Any],
 ) -> int:
     temporary = connection.ops.quote_name(f"new_{fields[0].model._meta.db_table}")
     types = [field.db_type(connection).split("(")[0] for field in fields]
+    columns = ", ".join(
+        f"{name}::{WIDER[kind]} AS {name}" if kind in WIDER else name
+        for name, kind in zip(names, types, strict=True)
+    )
+    all_names = ", ".join(names)
     with connection.cursor() as cursor:
         # CREATE … AS takes neither NOT NULL nor identity along; TRUNCATE clears what an
         # earlier batch of the same transaction left.
         cursor.execute(
             f"CREATE TEMP TABLE IF NOT EXISTS {temporary} ON COMMIT DELETE ROWS AS "  # noqa: S608
-            f"SELECT {names} FROM {table} WITH NO DATA; TRUNCATE {temporary}"
+            f"SELECT {columns} FROM {table} WITH NO DATA; TRUNCATE {temporary}"
         )
         with (
             connection.wrap_database_errors,
-            cursor.copy(f"COPY {temporary} ({names}) FROM STDIN (FORMAT BINARY)") as copy,
+            cursor.copy(f"COPY {temporary} ({all_names}) FROM STDIN (FORMAT BINARY)") as copy,
         ):
-            copy.set_types(types)
+            copy.set_types([WIDER.get(kind, kind) for kind in types])
             try:
                 for row in rows:
                     copy.write_row(row)
@@ -181,7 +194,7 @@ def _copy(
                 # psycopg finds here what the server would find on Django's path.
                 raise DataError(str(error)) from error
         cursor.execute(
-            f"INSERT INTO {table} ({names}) SELECT {names} FROM {temporary} "  # noqa: S608
+            f"INSERT INTO {table} ({all_names}) SELECT {all_names} FROM {temporary} "  # noqa: S608
             "ON CONFLICT DO NOTHING"
         )
         return max(0, int(cursor.rowcount))

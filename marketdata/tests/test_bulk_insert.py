@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
@@ -10,14 +11,15 @@ from uuid import UUID
 
 import pytest
 from django.core.exceptions import ValidationError
-from django.db import IntegrityError, connection, models
+from django.db import DataError, IntegrityError, connection, models
 from django.db.models import Value
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from marketdata.models import CaptureGap, PublicTrade
+from marketdata.models import CaptureGap, PrivateExecution, PublicTrade
 from marketdata.models.fields import Side
-from marketdata.tests.records import START, trade
+from marketdata.tests.records import START, execution, trade
+from strategies.tests.factories import RunFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -207,3 +209,15 @@ def test_values_of_too_few_or_too_many_columns_are_refused():
         with pytest.raises(ValueError, match="argument"):
             PublicTrade.objects.bulk_insert_values([row])
     assert PublicTrade.objects.count() == 0
+
+
+@pytest.mark.parametrize("leg", [-(2**15) - 1, -1, 2**15, 2**16 + 1, 2**32 + 1, 2**64])
+def test_no_integer_becomes_another_in_a_narrow_column(leg):
+    run = RunFactory.create()
+    record = execution(position_idx=leg)
+    values = (run.user_id, run.account_id, *record[:3], run.pk, *record[3:])
+    with suppress(DataError, IntegrityError, OverflowError):
+        PrivateExecution.objects.bulk_insert_values([values])
+    assert set(PrivateExecution.objects.values_list("position_idx", flat=True)) <= {leg}
+    if connection.vendor == "postgresql":
+        assert not PrivateExecution.objects.exists()
