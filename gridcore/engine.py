@@ -280,6 +280,11 @@ class GridEngine:
     def pass_over(self, last_price: Decimal) -> None:
         """Know the price of the last ticker that was not handed over, within the quiet band.
 
-        The one thing that these tickers would have changed; a fill is judged by it.
+        The one thing that these tickers would have changed; a fill is judged by it. That the price
+        is within the band of the orders that rest is the caller's to know. Raises InvalidEvent
+        before the first ticker, when there is no band.
         """
-        self.last_close = to_price(last_price, "last_price")
+        price = to_price(last_price, "last_price")
+        if self.last_close is None:
+            raise InvalidEvent("the first ticker cannot be passed over")
+        self.last_close = price

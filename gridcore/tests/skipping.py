@@ -138,8 +138,14 @@ class Driver:
         self._ask()
 
     def _catch_up(self) -> None:
-        if self._skipped:
-            self._hand_over(*self._skipped)
+        if not self._skipped:
+            return
+        number, step = self._skipped
+        if number % 2:
+            self._hand_over(number, step)
+        else:
+            self._skipped = None
+            self.engine.pass_over(step.price)
 
     def _ask(self) -> None:
         if not self._skips:

@@ -6,9 +6,10 @@ import copy
 from decimal import Decimal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from gridcore.errors import InvalidEvent
 from gridcore.tests.test_engine import (
     both,
     everything,
@@ -120,6 +121,16 @@ def test_a_ticker_in_the_band_may_be_passed_over():
     assert everything(spared) == everything(told)
 
 
+def test_nothing_is_passed_over_before_the_first_ticker():
+    engine = make(restored_grid=started().snapshot()["grid"])
+    # This fill waits for a price to be judged by.
+    engine.on_event(fill("99.0"))
+    before = everything(engine)
+    with pytest.raises(InvalidEvent, match="ticker"):
+        engine.pass_over(D(100))
+    assert everything(engine) == before
+
+
 def test_asking_refuses_bad_orders_and_changes_nothing():
     engine = started()
     before = everything(engine)
@@ -136,9 +147,8 @@ def test_a_step_beyond_any_reach_never_buys():
     assert engine.quiet_band(None) == (98, 102)
 
 
-@settings(max_examples=40, deadline=None)
-@given(st.data())
-def test_the_band_is_silent_inside_and_cannot_be_wider(data):
+def drawn(data):
+    """An engine with a past, the orders that rest, the wishes that were declined, and its band."""
     engine = started(count=6)
     for price in data.draw(st.lists(st.decimals("97.5", "102.5", places=1), max_size=3)):
         engine.on_event(ticker(price))
@@ -149,7 +159,13 @@ def test_the_band_is_silent_inside_and_cannot_be_wider(data):
     limits = {"long": data.draw(some), "short": data.draw(some)}
     wishes = [x.client_order_id for x in engine.on_event(ticker(engine.last_close), limits)]
     refused = set(wishes) if data.draw(st.booleans()) else set()
-    band = engine.quiet_band(limits, refused)
+    return engine, limits, refused, engine.quiet_band(limits, refused)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+def test_the_band_is_silent_inside_and_cannot_be_wider(data):
+    engine, limits, refused, band = drawn(data)
     if band is None:
         outside = engine.last_close % TICK != 0
         assert outside or speaks(engine, engine.last_close, limits, refused)
@@ -159,3 +175,21 @@ def test_the_band_is_silent_inside_and_cannot_be_wider(data):
     assert not any(speaks(engine, price, limits, refused) for price in inside)
     assert speaks(engine, low - TICK, limits, refused)
     assert speaks(engine, high + TICK, limits, refused)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+def test_what_is_passed_over_is_as_good_as_handed_over(data):
+    told, limits, _, band = drawn(data)
+    assume(band is not None)
+    spared = copy.deepcopy(told)
+    for price in data.draw(st.lists(st.decimals(*band, places=2), min_size=1, max_size=3)):
+        told.on_event(ticker(price), limits)
+    spared.pass_over(price)
+    assert everything(spared) == everything(told)
+    later = [fill(level["price"]) for level in told.grid.grid]
+    later += map(ticker, data.draw(st.lists(st.decimals("96", "104", places=1), min_size=1)))
+    for event in data.draw(st.permutations(later)):
+        assert spared.on_event(event, limits) == told.on_event(event, limits)
+        assert everything(spared) == everything(told)
+        assert spared.quiet_band(limits) == told.quiet_band(limits)
