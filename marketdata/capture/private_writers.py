@@ -169,8 +169,7 @@ class OrderWriter(RunWriter[OrderRecord]):
             return None
         for identity, stored in present.items():
             row = winners[identity]
-            says_more = stored["closed_pnl"] is None and row.closed_pnl is not None
-            if self._agrees(row, stored) and not says_more:
+            if self._repeats(row, stored):
                 outcome.duplicate += 1
             elif not beats(row, stored):
                 outcome.conflated += 1
@@ -189,12 +188,17 @@ class OrderWriter(RunWriter[OrderRecord]):
             before = winners.get(identity)
             if before is None:
                 winners[identity] = row
-            elif self._agrees(row, before._asdict()):
+            elif self._repeats(row, before._asdict()):
                 outcome.duplicate += 1
             else:
                 outcome.conflated += 1
                 winners[identity] = row if beats(row, before._asdict()) else before
         return winners
+
+    def _repeats(self, row: OrderRecord, other: dict[str, Any]) -> bool:
+        """Whether a row says nothing that the other one of its key does not."""
+        says_more = other["closed_pnl"] is None and row.closed_pnl is not None
+        return self._agrees(row, other) and not says_more
 
     def _update(self, row: OrderRecord, stored: dict[str, Any]) -> bool:
         """Replace the state that was read, and no other; False when it is another by now."""

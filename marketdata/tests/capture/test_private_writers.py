@@ -254,6 +254,15 @@ class TestOrders:
         assert (row.closed_pnl, row.avg_price) == (Decimal(7), None)
         assert row.raw_json == {"orderId": "o1"}
 
+    def test_what_rest_brought_first_gives_way_in_the_same_batch_too(self, orders, tally, account):
+        by_rest = order(0, closed_pnl=None, avg_price=Decimal(0), raw_json={"by": "rest"})
+        store(orders, account, by_rest, order(0, closed_pnl=Decimal(7)), by_rest)
+        row = Order.objects.get()
+        assert (row.closed_pnl, row.avg_price) == (Decimal(7), None)
+        assert counts(tally, Stream.ORDERS, account) == {
+            "received": 3, "stored": 1, "conflated": 1, "duplicate": 1,
+        }  # fmt: skip
+
     def test_two_accounts_may_have_orders_of_one_id(self, orders, account):
         store(orders, account, order(0))
         store(orders, BybitAccountFactory.create(), order(0))
