@@ -189,8 +189,14 @@ def check(options: argparse.Namespace) -> dict[str, Any]:
         f"slow twin: the first {twin['trades']:,} trades one by one in {twin['cpu_s']:.1f} s, "
         f"{twin['fills']:,} fills, {'equal' if twin['equal'] else 'NOT EQUAL'} to the last digit"
     )
-    mine = {"fills": twin["quick_fills"], "trades": options.trades, "twin_trades": twin["trades"]}
-    return {"equal_fills": twin["equal"], **found, **mine}
+    return {
+        "equal_fills": twin["equal"],
+        **found,
+        "fills": twin["quick_fills"],
+        "trades": options.trades,
+        "twin_trades": twin["trades"],
+        "twin_fills": twin["fills"],
+    }
 
 
 def compare(path: Path, levels: Sequence[str], options: argparse.Namespace) -> dict[str, Any]:
