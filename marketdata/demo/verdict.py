@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from django.db import models
@@ -121,10 +121,11 @@ class Judge:
                 self.verdict.note("mutated", f"{feed} {key} was never sent")
             elif values not in self._acceptable(table, feed, sent[key]):
                 self.verdict.note("mutated", f"{feed} {key} was sent otherwise")
+        declared = set() if feed.topic == TICKERS else self._declared(feed, stored)
         for row in self._required(feed):
             if row.key in stored:
                 continue
-            if feed.topic != TICKERS and self._is_declared(feed, row, stored):
+            if id(row) in declared:
                 self.verdict.declared += 1
             else:
                 self.verdict.note("lost", f"{feed} {row.key}")
@@ -154,32 +155,24 @@ class Judge:
 
     # --- what was on the wire ----------------------------------------------------------------
 
-    def _is_declared(self, feed: Feed, row: Sent, stored: dict[Key, Values]) -> bool:
+    def _declared(self, feed: Feed, stored: dict[Key, Values]) -> set[int]:
+        """The rows, by their `id`, that were on the wire when a connection broke, and lie in its
+        gap."""
+        declared: set[int] = set()
         for broken in self.ledger.breaks[feed]:
-            if broken.connection == row.connection:
-                return row in self._unproven(feed, broken, stored) and self._covers(
-                    feed, broken, stored, row.values["exchange_ts"]
-                )
-        return False
+            sent = self._sent_on(feed, broken)
+            gap = self._gap_of(feed, broken)
+            if gap is None or not _begins_right(feed, gap, sent, stored):
+                continue
+            for row in _unproven(sent, stored):
+                when = row.values["exchange_ts"]
+                if gap.started_at <= when and not (gap.ended_at and when >= gap.ended_at):
+                    declared.add(id(row))
+        return declared
 
-    def _unproven(self, feed: Feed, broken: Break, stored: dict[Key, Values]) -> list[Sent]:
-        """What was sent on a broken connection after the last row that is known to have come."""
-        rows = [row for row in self.ledger.sent[feed] if row.connection == broken.connection]
-        proven = [n for n, row in enumerate(rows) if row.is_first and row.key in stored]
-        return rows[proven[-1] + 1 :] if proven else rows
-
-    def _covers(self, feed: Feed, broken: Break, stored: dict[Key, Values], when: datetime) -> bool:
-        gap = self._gap_of(feed, broken)
-        if gap is None or gap.started_at > when or (gap.ended_at and when >= gap.ended_at):
-            return False
-        sent = [row for row in self.ledger.sent[feed] if row.connection == broken.connection]
-        came = {row.values["exchange_ts"] for row in sent if row.key in stored}
-        begins = gap.started_at
-        if feed.topic in TABLES and TABLES[feed.topic].is_private:
-            begins += PRIVATE_LATENESS
-        # Later than every row it begins when the connection was quiet and known to be whole.
-        is_quiet = all(row.values["exchange_ts"] != begins for row in sent)
-        return not came or begins in came or (is_quiet and begins > max(came))
+    def _sent_on(self, feed: Feed, broken: Break) -> list[Sent]:
+        """What was sent on a connection that broke."""
+        return [row for row in self.ledger.sent[feed] if row.connection == broken.connection]
 
     def _never_came(self, feed: Feed, row: Sent) -> bool:
         """Whether a ticker state was still on the wire: it is later than its gap's start."""
@@ -216,7 +209,8 @@ class Judge:
                 came = sum(not self._never_came(feed, row) for row in sent)
                 fewest = most = came
             else:
-                unproven = [self._unproven(feed, b, stored[feed]) for b in self.ledger.breaks[feed]]
+                breaks = self.ledger.breaks[feed]
+                unproven = [_unproven(self._sent_on(feed, each), stored[feed]) for each in breaks]
                 absent = sum(row.key not in stored[feed] for rows in unproven for row in rows)
                 fewest, most = len(sent) - sum(map(len, unproven)), len(sent) - absent
             subject = feed.subject if table.is_private else ""
@@ -260,3 +254,20 @@ def _topic_of(stream: str) -> str:
 def rank(values: Values) -> tuple[Any, bool]:
     """What decides between two states of an order under one key: more filled, then final."""
     return values["cum_exec_qty"], values["status"] in FINAL_STATUSES
+
+
+def _unproven(sent: list[Sent], stored: dict[Key, Values]) -> list[Sent]:
+    """What a connection was sent after the last row that is known to have come."""
+    proven = [n for n, row in enumerate(sent) if row.is_first and row.key in stored]
+    return sent[proven[-1] + 1 :] if proven else sent
+
+
+def _begins_right(feed: Feed, gap: CaptureGap, sent: list[Sent], stored: dict[Key, Values]) -> bool:
+    """Whether the gap of a connection begins with a row of it that came."""
+    came = {row.values["exchange_ts"] for row in sent if row.key in stored}
+    begins = gap.started_at
+    if feed.topic in TABLES and TABLES[feed.topic].is_private:
+        begins += PRIVATE_LATENESS
+    # Later than every row it begins when the connection was quiet and known to be whole.
+    is_quiet = all(row.values["exchange_ts"] != begins for row in sent)
+    return not came or begins in came or (is_quiet and begins > max(came))

@@ -20,7 +20,7 @@ from marketdata.capture.public_writers import TradeWriter
 from marketdata.demo.database import make_operator, make_tenants, prepare_database
 from marketdata.demo.display import verdict_text
 from marketdata.demo.runner import Demo
-from marketdata.demo.sabotage import sabotaged_writer
+from marketdata.demo.sabotage import ONE_IN, sabotaged_writer
 from marketdata.demo.sandbox_process import SandboxProcess
 from marketdata.demo.tables import TABLES, Table
 from marketdata.exits import ConfigurationError
@@ -70,7 +70,8 @@ def test_one_row_in_ten_thousand_that_a_writer_spoils_turns_the_verdict_red(way,
     _, verdict = demo(trade_writer_class=sabotaged_writer(way)).run(
         threading.Event(), lambda service: None
     )
-    assert getattr(verdict, kind) == 1
+    # On a slow machine the demo is longer.
+    assert 1 <= getattr(verdict, kind) <= 1 + verdict.stored["public_trades"] // ONE_IN
     assert not verdict.is_green
     assert "NOT what was sent" in verdict_text(verdict)
 
