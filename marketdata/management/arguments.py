@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from datetime import datetime
 from typing import Any
 
 from django.core.management.base import CommandError
 
 from accounts.models import BybitAccount, User
 from marketdata.capture.accounts import named
+from marketdata.coverage.since import moment
 from marketdata.exits import ConfigurationError, ExitCode
 
 
@@ -23,6 +25,30 @@ def positive(text: str) -> float:
     if not (math.isfinite(number) and number > 0):
         raise argparse.ArgumentTypeError(f"{text!r} is no number above zero")
     return number
+
+
+def worded(read: Callable[[str], Any]) -> Callable[[str], Any]:
+    """`read` for argparse, which then says what its ValueError says."""
+
+    def parse(text: str) -> Any:
+        try:
+            return read(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return parse
+
+
+def time_argument(now: datetime) -> Callable[[str], Any]:
+    """A moment, or an age as of `now`, for argparse: 2h, 7d, or an ISO time (UTC)."""
+    return worded(lambda text: moment(text, now))
+
+
+def check_window(options: Mapping[str, Any]) -> None:
+    """Raises CommandError (usage) when --since and --until are given and enclose nothing."""
+    since, until = options["since"], options["until"]
+    if since and until and since >= until:
+        raise CommandError("--since must lie before --until.", returncode=ExitCode.USAGE)
 
 
 def add_scope(parser: argparse.ArgumentParser, *, required: bool = True) -> None:

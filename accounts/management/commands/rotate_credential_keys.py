@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from argparse import ArgumentParser
 from collections.abc import Iterator
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
-from django.core.management.base import BaseCommand
 
 from accounts import rotation, vault
+from accounts.management.teaching import TeachingCommand
 from accounts.models import ApiCredential
 from accounts.rotation import Rotation
 
@@ -38,14 +38,10 @@ Exit codes: 0 nothing is left under another key, 1 something is (with --dry-run 
 4 no usable key is configured, 75 the database cannot be reached."""
 
 
-class Command(BaseCommand):
+class Command(TeachingCommand):
     """Rotate the credential keys."""
 
     help = HELP
-
-    def create_parser(self, *args: Any, **kwargs: Any) -> Any:
-        """Keep the line breaks of the help text."""
-        return super().create_parser(*args, formatter_class=RawDescriptionHelpFormatter, **kwargs)
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""

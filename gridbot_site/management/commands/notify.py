@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import socket
 import sys
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from argparse import ArgumentParser
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand
 
+from accounts.management.teaching import TeachingCommand
 from gridbot_site.notifications.message import Message
 from marketdata.exits import ConfigurationError, ExitCode
 
@@ -23,14 +23,10 @@ Exit codes: 0 ok, 1 an address did not take the message, 2 usage, 4 configuratio
 address, or one is none that apprise knows."""
 
 
-class Command(BaseCommand):
+class Command(TeachingCommand):
     """Notify."""
 
     help = HELP
-
-    def create_parser(self, *args: Any, **kwargs: Any) -> Any:
-        """Keep the line breaks of the help text."""
-        return super().create_parser(*args, formatter_class=RawDescriptionHelpFormatter, **kwargs)
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand
 
+from accounts.management.teaching import TeachingCommand
 from gridbot_site.notifications.conditions import Condition, Key
 from gridbot_site.notifications.message import line_of
 from gridbot_site.notifications.state import in_folder, locked
@@ -36,14 +36,10 @@ Exit codes: 0 looked (also when something is wrong), 1 nobody took a message, 2 
 4 configuration, 75 another watch is at work."""
 
 
-class Command(BaseCommand):
+class Command(TeachingCommand):
     """Watch."""
 
     help = HELP
-
-    def create_parser(self, *args: Any, **kwargs: Any) -> Any:
-        """Keep the line breaks of the help text."""
-        return super().create_parser(*args, formatter_class=RawDescriptionHelpFormatter, **kwargs)
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""

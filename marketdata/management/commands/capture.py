@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from argparse import ArgumentParser
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand
 
+from accounts.management.teaching import TeachingCommand
 from marketdata.capture.config import CaptureConfig
 from marketdata.capture.display import live_status, replay_progress, report_text
 from marketdata.capture.journal import Journal
@@ -52,14 +52,10 @@ database unavailable, or another capture at work."""
 REPLAYING = "EXTEND_TIMEOUT_USEC=60000000"
 
 
-class Command(BaseCommand):
+class Command(TeachingCommand):
     """Capture."""
 
     help = HELP
-
-    def create_parser(self, *args: Any, **kwargs: Any) -> Any:
-        """Keep the line breaks of the help text."""
-        return super().create_parser(*args, formatter_class=RawDescriptionHelpFormatter, **kwargs)
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from argparse import ArgumentParser
 from collections.abc import Sequence
 from typing import Any, TextIO
 
 from django.conf import settings
-from django.core.management.base import BaseCommand
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from accounts.management.teaching import TeachingCommand
 from accounts.models import BybitAccount
 from marketdata.capture.startup import check_database
 from marketdata.exits import ConfigurationError
@@ -37,14 +37,10 @@ Exit codes: 0 all may be used, 8 a key is refused, 1 the exchange does not accep
 reached. Of several accounts the gravest counts, in this order: 8, 1, 4, 75."""
 
 
-class Command(BaseCommand):
+class Command(TeachingCommand):
     """Check accounts."""
 
     help = HELP
-
-    def create_parser(self, *args: Any, **kwargs: Any) -> Any:
-        """Keep the line breaks of the help text."""
-        return super().create_parser(*args, formatter_class=RawDescriptionHelpFormatter, **kwargs)
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""

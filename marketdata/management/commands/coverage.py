@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
-from collections.abc import Callable, Sequence
+from argparse import ArgumentParser
+from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
 
+from accounts.management.teaching import TeachingCommand
 from marketdata.bybit.errors import BybitError
 from marketdata.bybit.rest_client import BybitRestClient
 from marketdata.capture.startup import check_database, check_endpoints, check_stamp
 from marketdata.coverage.listing import as_json, is_complete, print_coverage
 from marketdata.coverage.report import PUBLIC_STREAMS, FeedReport, known_feeds, report_on
-from marketdata.coverage.since import moment
 from marketdata.coverage.verify import Verification, verify
 from marketdata.exits import ConfigurationError, ExitCode, Unavailable
-from marketdata.management.arguments import accounts_in_scope, add_scope, demand_scope
+from marketdata.management.arguments import (
+    accounts_in_scope,
+    add_scope,
+    check_window,
+    demand_scope,
+    time_argument,
+)
 from marketdata.models import Stream
 
 HELP = """\
@@ -45,18 +49,14 @@ filled in part, or cannot be filled, and spans that nothing vouches for), a minu
 there is none to verify, 75 the exchange or the database cannot be reached."""
 
 
-class Command(BaseCommand):
+class Command(TeachingCommand):
     """Coverage."""
 
     help = HELP
 
-    def create_parser(self, *args: Any, **kwargs: Any) -> Any:
-        """Keep the line breaks of the help text."""
-        return super().create_parser(*args, formatter_class=RawDescriptionHelpFormatter, **kwargs)
-
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""
-        time = _moment(datetime.now(UTC))
+        time = time_argument(datetime.now(UTC))
         parser.add_argument("--since", type=time, help="2h, 7d, or an ISO time (UTC)")
         parser.add_argument("--until", type=time, help="the same; 0s is now")
         parser.add_argument(
@@ -75,9 +75,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Check, look, report."""
-        since, until = options["since"], options["until"]
-        if since and until and since >= until:
-            raise CommandError("--since must lie before --until.", returncode=ExitCode.USAGE)
+        check_window(options)
         check_database()
         private = set(options["stream"] or ()) - set(PUBLIC_STREAMS)
         demand_scope(options, sorted(private))
@@ -121,13 +119,3 @@ def _verified(reports: Sequence[FeedReport]) -> list[Verification]:
             return [verify(client, report.feed.symbol, report.covered) for report in trades]
     except BybitError as error:
         raise Unavailable(f"The exchange gave no klines: {error}") from None
-
-
-def _moment(now: datetime) -> Callable[[str], datetime]:
-    def parse(text: str) -> datetime:
-        try:
-            return moment(text, now)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from None
-
-    return parse

@@ -6,11 +6,12 @@ import json
 import os
 import secrets
 import sys
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
+from accounts.management.teaching import TeachingCommand
 from marketdata.capture.display import live_status, report_text
 from marketdata.capture.public_writers import TradeWriter
 from marketdata.capture.signals import stop_on_signals
@@ -42,14 +43,10 @@ environment, which must be empty or hold sandbox data. The last line is JSON.
 Exit codes: 0 nothing lost, doubled, altered or quarantined; 1 otherwise; 4 configuration."""
 
 
-class Command(BaseCommand):
+class Command(TeachingCommand):
     """The demo."""
 
     help = HELP
-
-    def create_parser(self, *args: Any, **kwargs: Any) -> Any:
-        """Keep the line breaks of the help text."""
-        return super().create_parser(*args, formatter_class=RawDescriptionHelpFormatter, **kwargs)
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""

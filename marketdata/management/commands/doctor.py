@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import sys
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand
 from django.db import Error as AnyDatabaseError
 from django.db import connection
 
+from accounts.management.teaching import TeachingCommand
 from accounts.models import BybitAccount
 from marketdata.doctor.database import check_database
 from marketdata.doctor.display import as_json, table_of
@@ -44,16 +44,12 @@ exchange or the database cannot be reached. Of several the gravest counts, in th
 6, 75."""
 
 
-class Command(BaseCommand):
+class Command(TeachingCommand):
     """Look and tell."""
 
     help = HELP
     # They are among what is looked at.
     requires_system_checks = ()
-
-    def create_parser(self, *args: Any, **kwargs: Any) -> Any:
-        """Keep the line breaks of the help text."""
-        return super().create_parser(*args, formatter_class=RawDescriptionHelpFormatter, **kwargs)
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import secrets
 import sys
-from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
+from argparse import ArgumentParser, ArgumentTypeError
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, OutputWrapper
+from django.core.management.base import CommandError, OutputWrapper
 
+from accounts.management.teaching import TeachingCommand
 from marketdata.capture.signals import stop_on_signals
 from marketdata.demo.database import make_tenants, prepare_database
 from marketdata.drill.database import own_database
@@ -42,14 +43,10 @@ Exit codes: 0 nothing lost silently, doubled, altered or wrongly declared; 1 oth
 4 configuration; 75 the exchange, the database or capture did not start."""
 
 
-class Command(BaseCommand):
+class Command(TeachingCommand):
     """The drill."""
 
     help = HELP
-
-    def create_parser(self, *args: Any, **kwargs: Any) -> Any:
-        """Keep the line breaks of the help text."""
-        return super().create_parser(*args, formatter_class=RawDescriptionHelpFormatter, **kwargs)
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""

@@ -5,18 +5,19 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from argparse import ArgumentParser
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import DatabaseError
 
+from accounts.management.teaching import TeachingCommand
 from marketdata.capture.signals import interrupted_by_sigterm
 from marketdata.capture.startup import SYMBOL, check_database
-from marketdata.coverage.since import moment
 from marketdata.exits import ConfigurationError, ExitCode, Unavailable, first_line, is_away
+from marketdata.management.arguments import check_window, time_argument
 
 if TYPE_CHECKING:
     from marketdata.trades.export import Exported
@@ -40,25 +41,14 @@ vouches for it (`manage.py coverage` says what), 75 the database cannot be reach
 130 interrupted: the files that were done are there."""
 
 
-class Command(BaseCommand):
+class Command(TeachingCommand):
     """Export trades."""
 
     help = HELP
 
-    def create_parser(self, *args: Any, **kwargs: Any) -> Any:
-        """Keep the line breaks of the help text."""
-        return super().create_parser(*args, formatter_class=RawDescriptionHelpFormatter, **kwargs)
-
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""
-        now = datetime.now(UTC)
-
-        def time(text: str) -> datetime:
-            try:
-                return moment(text, now)
-            except ValueError as error:
-                raise argparse.ArgumentTypeError(str(error)) from None
-
+        time = time_argument(datetime.now(UTC))
         parser.add_argument(
             "--symbol",
             action="extend",
@@ -78,9 +68,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Plan, write, report."""
-        since, until = options["since"], options["until"]
-        if since and until and since >= until:
-            raise CommandError("--since must lie before --until.", returncode=ExitCode.USAGE)
+        check_window(options)
         _check_packages()
         check_database()
         from marketdata.trades.arrays import InexactTrade

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from argparse import ArgumentParser
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
+from accounts.management.teaching import TeachingCommand
 from marketdata.bybit.environments import Environment
 from marketdata.capture.startup import check_database, exact_digits, stamp_environment
 from marketdata.capture.writers import DatabaseUnavailable
@@ -41,14 +42,10 @@ Exit codes: 0 ok, 1 a file changed while it was read, 2 usage, 4 configuration o
 database cannot be reached."""
 
 
-class Command(BaseCommand):
+class Command(TeachingCommand):
     """Import archives."""
 
     help = HELP
-
-    def create_parser(self, *args: Any, **kwargs: Any) -> Any:
-        """Keep the line breaks of the help text."""
-        return super().create_parser(*args, formatter_class=RawDescriptionHelpFormatter, **kwargs)
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""

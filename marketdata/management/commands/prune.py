@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 import threading
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from argparse import ArgumentParser
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
+from accounts.management.teaching import TeachingCommand
 from marketdata.capture.signals import stop_on_signals
 from marketdata.capture.startup import check_database
 from marketdata.exits import ConfigurationError, ExitCode
-from marketdata.management.arguments import accounts_in_scope, add_scope, demand_scope, has_scope
+from marketdata.management.arguments import (
+    accounts_in_scope,
+    add_scope,
+    demand_scope,
+    has_scope,
+    worded,
+)
 from marketdata.prune.choice import chosen_lots
 from marketdata.prune.display import (
     print_given_back,
@@ -53,21 +59,18 @@ Exit codes: 0 done, or nothing is due, 2 usage, 4 configuration, 75 the database
 or is busy, 130 stopped by a signal."""
 
 
-class Command(BaseCommand):
+class Command(TeachingCommand):
     """Prune."""
 
     help = HELP
 
-    def create_parser(self, *args: Any, **kwargs: Any) -> Any:
-        """Keep the line breaks of the help text."""
-        return super().create_parser(*args, formatter_class=RawDescriptionHelpFormatter, **kwargs)
-
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""
         add = parser.add_argument
-        add("--older-than", type=_age, metavar="AGE", help="12h, 90d, 52w; at least 1h")
+        age = worded(retention_age)
+        add("--older-than", type=age, metavar="AGE", help="12h, 90d, 52w; at least 1h")
         for kind in KINDS:
-            add(f"--{kind}", type=_age, metavar="AGE", help=f"the age of {kind}")
+            add(f"--{kind}", type=age, metavar="AGE", help=f"the age of {kind}")
         add("--symbol", action="append", default=[], help="trades and tickers of it; repeatable")
         add_scope(parser, required=False)
         add("--dry-run", action="store_true", help="count, and delete nothing")
@@ -134,10 +137,3 @@ def _given_back(
         return rewrite()
     tables = {table for each in pruning.outcomes if each.due for table in each.lot.tables}
     return give_back(tables, stop, before=before) if tables else None
-
-
-def _age(text: str) -> timedelta:
-    try:
-        return retention_age(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from argparse import ArgumentParser
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
 
+from accounts.management.teaching import TeachingCommand
 from accounts.models import BybitAccount
 from marketdata.capture.accounts import OpenedSecrets, full_name, read_roster
 from marketdata.capture.startup import (
@@ -25,13 +24,14 @@ from marketdata.coverage.display import findings_json, findings_table
 from marketdata.coverage.findings import Finding
 from marketdata.coverage.gap_rows import Span
 from marketdata.coverage.reconciler import GapReconciler
-from marketdata.coverage.since import moment
 from marketdata.exits import ConfigurationError, ExitCode, Unavailable
 from marketdata.management.arguments import (
     accounts_in_scope,
     add_scope,
+    check_window,
     demand_scope,
     has_scope,
+    time_argument,
 )
 from marketdata.models import Stream
 
@@ -55,22 +55,19 @@ Exit codes: 0 nothing is missing, 2 usage, 4 configuration, 6 something stays mi
 exchange or the database cannot be reached."""
 
 
-class Command(BaseCommand):
+class Command(TeachingCommand):
     """Reconcile."""
 
     help = HELP
 
-    def create_parser(self, *args: Any, **kwargs: Any) -> Any:
-        """Keep the line breaks of the help text."""
-        return super().create_parser(*args, formatter_class=RawDescriptionHelpFormatter, **kwargs)
-
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""
         now = datetime.now(UTC)
+        time = time_argument(now)
         parser.add_argument(
-            "--since", required=True, type=_moment(now), help="2h, 7d, or an ISO time (UTC)"
+            "--since", required=True, type=time, help="2h, 7d, or an ISO time (UTC)"
         )
-        parser.add_argument("--until", default=now, type=_moment(now), help="the default is now")
+        parser.add_argument("--until", default=now, type=time, help="the default is now")
         parser.add_argument(
             "--symbol",
             action="append",
@@ -91,8 +88,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Check, ask, report."""
-        if options["since"] >= options["until"]:
-            raise CommandError("--since must lie before --until.", returncode=ExitCode.USAGE)
+        check_window(options)
         check_database()
         try:
             findings = _ask(options, Span(options["since"], options["until"]))
@@ -113,16 +109,6 @@ def _exit_code(findings: Sequence[Finding]) -> ExitCode:
     if all(finding.unreachable for finding in findings):
         return ExitCode.UNAVAILABLE
     return ExitCode.DATA_INCOMPLETE
-
-
-def _moment(now: datetime) -> Any:
-    def parse(text: str) -> datetime:
-        try:
-            return moment(text, now)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from None
-
-    return parse
 
 
 def _ask(options: dict[str, Any], asked: Span) -> list[Finding]:

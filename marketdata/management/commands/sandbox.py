@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
+from accounts.management.teaching import TeachingCommand
 from marketdata.exits import ExitCode
 from marketdata.sandbox import Address, SandboxConfig, environment, read_accounts, serve
 from marketdata.sandbox.faults import parse_order, summary
@@ -52,15 +53,11 @@ that are on, DELETE ends them. docs/sandbox.md has their parameters.
 """ + summary()
 
 
-class Command(BaseCommand):
+class Command(TeachingCommand):
     """The sandbox."""
 
     help = HELP
     requires_system_checks = []  # noqa: RUF012 - Django's own declaration
-
-    def create_parser(self, *args: Any, **kwargs: Any) -> Any:
-        """Keep the line breaks of the help text."""
-        return super().create_parser(*args, formatter_class=RawDescriptionHelpFormatter, **kwargs)
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""

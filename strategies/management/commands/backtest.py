@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import argparse
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
-from collections.abc import Callable
+from argparse import ArgumentParser
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import DatabaseError
 
+from accounts.management.teaching import TeachingCommand
 from gridcore.matching import FILL_MODELS
-from marketdata.coverage.since import moment
 from marketdata.exits import ConfigurationError, ExitCode, Unavailable, first_line, is_away
+from marketdata.management.arguments import check_window, time_argument, worded
 
 HELP = """\
 Trade a strategy on public trades as they happened: the engine that trades live, an order book of
@@ -45,18 +44,14 @@ a grid that cannot be built at the price, 6 the window is not covered, 75 the da
 reached, 130 interrupted: what was done before is stored."""
 
 
-class Command(BaseCommand):
+class Command(TeachingCommand):
     """Backtest."""
 
     help = HELP
 
-    def create_parser(self, *args: Any, **kwargs: Any) -> Any:
-        """Keep the line breaks of the help text."""
-        return super().create_parser(*args, formatter_class=RawDescriptionHelpFormatter, **kwargs)
-
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""
-        time = _type(lambda text: moment(text, datetime.now(UTC)))
+        time = time_argument(datetime.now(UTC))
         add = parser.add_argument
         add(
             "--strategy",
@@ -78,7 +73,7 @@ class Command(BaseCommand):
         add("--until", type=time, required=True, help="the same, not part of it; 0s is now")
         add(
             "--balance",
-            type=_type(_amount),
+            type=worded(_amount),
             default=Decimal(10_000),
             metavar="USDT",
             help="at the start; default 10000",
@@ -86,14 +81,14 @@ class Command(BaseCommand):
         add("--leverage", type=int, default=10, help="default 10")
         add(
             "--maker-fee",
-            type=_type(_number),
+            type=worded(_number),
             default=Decimal("0.02"),
             metavar="PERCENT",
             help="default 0.02; negative is a rebate",
         )
         add(
             "--taker-fee",
-            type=_type(_number),
+            type=worded(_number),
             default=Decimal("0.055"),
             metavar="PERCENT",
             help="default 0.055",
@@ -139,8 +134,7 @@ class Command(BaseCommand):
         """Check, load, trade, keep, report."""
         if not (options["strategy"] or options["config"]):
             raise CommandError("Name a --strategy or a --config.", returncode=ExitCode.USAGE)
-        if options["since"] >= options["until"]:
-            raise CommandError("--since must lie before --until.", returncode=ExitCode.USAGE)
+        check_window(options)
         if missing := [name for name in ("numpy", "plotly", "pyarrow") if not find_spec(name)]:
             raise ConfigurationError(
                 f"Backtests need {' and '.join(missing)}: pip install -r requirements-backtest.txt"
@@ -154,16 +148,6 @@ class Command(BaseCommand):
             if not is_away(error):
                 raise
             raise Unavailable(f"The database cannot be reached: {first_line(error)}") from None
-
-
-def _type(read: Callable[[str], Any]) -> Callable[[str], Any]:
-    def parse(text: str) -> Any:
-        try:
-            return read(text)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from None
-
-    return parse
 
 
 def _number(text: str) -> Decimal:
