@@ -104,7 +104,7 @@ def test_what_is_sound_is_said_to_be(tenants, doctor, private_sandbox):
     found = [each["found"] for each in of(findings, "endpoints")]
     assert "The public streams of sandbox answer. They give BTCUSDT." in found
     assert "The private streams of bob/main answer. They take the key." in found
-    assert private_sandbox.status()["connections"] == []
+    private_sandbox.wait_for_connections(0)
 
 
 def test_nothing_that_is_secret_is_told(tenants, doctor, private_sandbox):
