@@ -77,8 +77,8 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     # Outermost, so that redirects and errors of the others carry their headers, too.
     "csp.middleware.CSPMiddleware",
-    "gridbot_site.middleware.private_pages",
     "django.middleware.security.SecurityMiddleware",
+    "gridbot_site.middleware.private_pages",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -121,12 +121,25 @@ LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "static/"
-# Where collectstatic puts what a web server serves beside the site.
+# Where collectstatic puts what `manage.py web` serves beside the pages.
 STATIC_ROOT = BASE_DIR / "static"
 STATICFILES_FINDERS = [
     "django.contrib.staticfiles.finders.AppDirectoriesFinder",
     "strategies.report.static_files.PlotlyFinder",
 ]
+if not DEBUG:
+    # Names with a hash in them, which browsers may keep for ever; runserver needs none.
+    MIDDLEWARE.insert(
+        MIDDLEWARE.index("gridbot_site.middleware.private_pages"),
+        "whitenoise.middleware.WhiteNoiseMiddleware",
+    )
+    STORAGES = {
+        "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+        "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+    }
+    WHITENOISE_ALLOW_ALL_ORIGINS = False
+    # A page without charts is better than none: plotly is in requirements-backtest.txt.
+    WHITENOISE_MANIFEST_STRICT = False
 
 # --- Sign-in (docs/security.md) -----------------------------------------------------------
 LOGIN_URL = "admin:login"

@@ -27,6 +27,13 @@ def positive(text: str) -> float:
     return number
 
 
+def count(text: str) -> int:
+    """A whole number from 1 to 100,000, for argparse."""
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= 100_000):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 to 100000")
+    return int(text)
+
+
 def worded(read: Callable[[str], Any]) -> Callable[[str], Any]:
     """`read` for argparse, which then says what its ValueError says."""
 

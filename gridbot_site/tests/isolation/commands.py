@@ -36,6 +36,7 @@ UNASKED = {
     "rotate_credential_keys": "about the site's keys: one is retired when no credential needs it",
     "doctor": "the operator's: of the whole installation, with each account's key",
     "watch": "the operator's: tells the operator what is wrong, an account's key about to expire, too",
+    "web": "the operator's: it serves the site, whose pages are judged one by one",
     "notify": "the operator's: about where messages go, without a database",
     "reset_otp": "of the one user that it is given",
     "import_trades": "of public trades",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import sys
-from argparse import ArgumentParser, ArgumentTypeError
+from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from marketdata.drill.runner import SETTLE_SECONDS, Drill
 from marketdata.drill.sabotage import WAYS
 from marketdata.drill.scenarios import chosen, in_order
 from marketdata.exits import ExitCode
-from marketdata.management.arguments import positive
+from marketdata.management.arguments import count, positive
 
 HELP = """\
 Run `manage.py capture` against a local exchange, break the network, the database, the exchange
@@ -50,7 +50,7 @@ class Command(TeachingCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""
-        parser.add_argument("--faults", type=_count, default=24, metavar="N", help="how many (24)")
+        parser.add_argument("--faults", type=count, default=24, metavar="N", help="how many (24)")
         parser.add_argument("--seed", type=int, help="the same faults again; default: a new one")
         parser.add_argument("--only", metavar="A,B", help="kinds by number, by name, or quick")
         parser.add_argument(
@@ -129,9 +129,3 @@ def _line(fault: Fault) -> str:
     )
     fired = "" if fault.fired else ", did not fire"
     return f"{fault.began:%T} {fault.number} {fault.name}: {fault.note}{fired}, {recovered}"
-
-
-def _count(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= 100_000):
-        raise ArgumentTypeError(f"{text!r} is no number from 1 to 100000")
-    return int(text)

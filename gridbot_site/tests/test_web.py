@@ -1,0 +1,125 @@
+"""`manage.py web` as systemd runs it: gunicorn, whitenoise, signals and exit codes."""
+
+from __future__ import annotations
+
+import http.client
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import contextmanager
+
+import pytest
+
+from gridbot_site.tests.test_settings import ROOT, SOUND, run
+
+PROXIED = {"X-Forwarded-Proto": "https", "Host": "localhost"}
+SECONDS = 60
+
+
+@pytest.fixture(scope="module")
+def collected(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("web") / "static"
+    done = manage("collectstatic", "--no-input", folder=folder)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def environment(folder, **given):
+    return {
+        "DJANGO_SETTINGS_MODULE": "gridbot_site.tests.settings_web",
+        "COLLECTED": str(folder),
+        **given,
+    }
+
+
+def manage(*arguments, folder, **given):
+    return run("manage.py", *arguments, **environment(folder, **given))
+
+
+@contextmanager
+def serving(folder, tmp_path, **given):
+    """The server once it says READY=1, and how to ask it."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(SECONDS)
+        server = subprocess.Popen(
+            [sys.executable, "manage.py", "web", "--bind", f"127.0.0.1:{port}", "--workers", "1"],
+            cwd=ROOT,
+            env=SOUND | environment(folder, NOTIFY_SOCKET=str(tmp_path / "notify"), **given),
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            assert systemd.recv(4096).startswith(b"READY=1")
+            yield server, lambda path, **headers: ask(port, path, headers)
+        finally:
+            server.kill()
+            server.communicate()
+
+
+def ask(port, path, headers):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=SECONDS)
+    connection.request("GET", path, headers=headers)
+    answer = connection.getresponse()
+    told = {name.lower(): value for name, value in answer.getheaders()}
+    body = answer.read().decode()
+    connection.close()
+    return answer.status, told, body
+
+
+def test_it_serves_pages_and_their_files_behind_a_proxy_until_it_is_told_to_stop(
+    collected, tmp_path
+):
+    with serving(collected, tmp_path, GRIDBOT_PROXIES="1") as (server, get):
+        status, told, page = get("/admin/login/", **PROXIED)
+        assert (status, told["cache-control"]) == (200, "private, no-store")
+        files = re.findall(r"/static/[^\"]+", page)
+        assert any(name.endswith(".js") for name in files)
+        for name in files:
+            status, told, _ = get(name, **PROXIED)
+            # The name has a hash of the file in it: who has the file need never ask again.
+            assert (status, "immutable" in told["cache-control"]) == (200, True), name
+            assert told["x-content-type-options"] == "nosniff"
+            assert "access-control-allow-origin" not in told
+        assert get("/healthz", Host="localhost")[0] == 200
+        assert get("/admin/login/", Host="localhost")[0] == 301
+        assert get("/admin/login/", **PROXIED | {"Host": "elsewhere"})[0] == 400
+        server.send_signal(signal.SIGTERM)
+        _, log = server.communicate(timeout=SECONDS)
+    assert server.returncode == 0
+    assert all(re.match(r"\S+Z [A-Z]+ \w+ ", line) for line in log.splitlines()), log
+
+
+def test_a_client_that_says_it_is_a_proxy_is_not_believed(collected, tmp_path):
+    with serving(collected, tmp_path) as (_, get):
+        assert get("/admin/login/", **PROXIED)[0] == 301
+
+
+@pytest.mark.parametrize("change", ["never", "older"])
+def test_files_that_are_not_those_of_this_version_are_refused(change, collected, tmp_path):
+    folder = tmp_path / "static"
+    if change == "older":
+        shutil.copytree(collected, folder)
+        (folder / "admin" / "css" / "base.css").write_text("body {}", encoding="utf-8")
+    done = manage("web", folder=folder)
+    assert (done.returncode, done.stdout) == (4, "")
+    assert "run `manage.py collectstatic --no-input` first" in done.stderr
+
+
+def test_debug_is_for_runserver(collected):
+    done = manage("web", folder=collected, GRIDBOT_DEBUG="true")
+    assert done.returncode == 4
+    assert "GRIDBOT_DEBUG is on" in done.stderr
+
+
+@pytest.mark.parametrize("bind", ["8000", "localhost:", "localhost:70000", "unix:relative"])
+def test_an_address_that_is_none_is_a_usage_error(bind, collected):
+    done = manage("web", "--bind", bind, folder=collected)
+    assert done.returncode == 2
+    assert "neither HOST:PORT nor unix:/path" in done.stderr

@@ -1,0 +1,90 @@
+"""The site in production: gunicorn's prefork processes and threads, told what gridbot knows.
+
+A web server of the operator's stands before it and speaks https (docs/install.md). Style sheets
+and scripts come from here as well, by whitenoise.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from django.conf import settings
+from django.contrib.staticfiles.finders import get_finders
+from django.core.files.storage import Storage
+from django.core.wsgi import get_wsgi_application
+from gunicorn.app.base import BaseApplication
+from gunicorn.config import Config
+from gunicorn.glogging import Logger
+
+# A page that takes longer than this has lost its reader, and its process is replaced.
+REQUEST_SECONDS: Final = 60
+# How long requests under way may take when the server is told to stop; systemd's limit in
+# deploy/ is longer.
+GRACE_SECONDS: Final = 20
+
+
+class WebServer(BaseApplication):
+    """Serves the site on `bind` until SIGTERM or SIGINT.
+
+    `bind` is HOST:PORT or unix:/path. `run` ends the process: 0 after a signal, 1 where the
+    address cannot be had, 3 where no worker could start.
+    """
+
+    def __init__(self, *, bind: str, workers: int, threads: int) -> None:
+        self._options: dict[str, Any] = {
+            "bind": bind,
+            "workers": workers,
+            "threads": threads,
+            "worker_class": "gthread",
+            "timeout": REQUEST_SECONDS,
+            "graceful_timeout": GRACE_SECONDS,
+            "logger_class": LogLines,
+            "proc_name": "gridbot-web",
+            # Django alone judges what a proxy says of a request: see GRIDBOT_PROXIES.
+            "forwarded_allow_ips": "",
+            "secure_scheme_headers": {},
+            "control_socket_disable": True,
+        }
+        super().__init__()
+
+    def load_config(self) -> None:
+        """Tell gunicorn."""
+        for name, value in self._options.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Callable[..., Any]:
+        """The site, in each worker."""
+        application: Callable[..., Any] = get_wsgi_application()
+        return application
+
+
+class LogLines(Logger):
+    """What gunicorn has to say, as lines of gridbot's own log."""
+
+    def setup(self, cfg: Config) -> None:
+        """Leave the handlers, and the level, to the root logger."""
+        super().setup(cfg)
+        self.error_log.handlers.clear()
+        self.error_log.setLevel(logging.NOTSET)
+        self.error_log.propagate = True
+
+
+def uncollected() -> list[str]:
+    """The static files that collectstatic has not put into STATIC_ROOT, or not as they are now."""
+    found: dict[str, tuple[Storage, str]] = {}
+    for finder in get_finders():
+        for path, storage in finder.list([]):
+            # As collectstatic takes them: under the storage's prefix, of two with one name the first.
+            name = os.path.join(getattr(storage, "prefix", None) or "", path)
+            found.setdefault(name, (storage, path))
+    return [name for name, source in found.items() if not _is_collected(name, *source)]
+
+
+def _is_collected(name: str, storage: Storage, path: str) -> bool:
+    copy = Path(settings.STATIC_ROOT) / name
+    with storage.open(path) as file:
+        return copy.is_file() and copy.read_bytes() == file.read()
