@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import gridbot_site
-from gridbot_site.make_env import write_env
+from gridbot_site import make_env
 from gridbot_site.tests.test_settings import run
 
 ROOT = Path(gridbot_site.__file__).parent.parent
@@ -28,8 +28,8 @@ print(json.dumps({name: getattr(settings, name) for name in names}))
 def test_the_documented_production_settings_pass_every_check(tmp_path):
     page = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
     [block] = re.findall(r"```ini\n(.*?)```", page, re.DOTALL)
-    (tmp_path / "example").write_text(block, encoding="utf-8")
-    assert write_env(tmp_path / "example", tmp_path / ".env")
+    (tmp_path / ".env.example").write_text(block, encoding="utf-8")
+    make_env.main([], root=tmp_path)
     done = run(
         *("-W", "error", "-c", LOOK),
         DJANGO_SETTINGS_MODULE="gridbot_site.settings",
