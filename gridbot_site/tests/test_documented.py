@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import re
+import shlex
 from pathlib import Path
 
 import gridbot_site
+from docs.try_install import PAGE, commands
 from gridbot_site import make_env
 from gridbot_site.tests.test_settings import run
 
@@ -26,14 +29,16 @@ print(json.dumps({name: getattr(settings, name) for name in names}))
 
 
 def test_the_documented_production_settings_pass_every_check(tmp_path):
-    page = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
-    [block] = re.findall(r"```ini\n(.*?)```", page, re.DOTALL)
-    (tmp_path / ".env.example").write_text(block, encoding="utf-8")
-    make_env.main([], root=tmp_path)
+    typed = [line for line in commands(PAGE.read_text(encoding="utf-8")) if "make_env" in line]
+    [line] = [shlex.split(line) for line in typed]
+    assert line[1:5] == ["-m", "gridbot_site.make_env", "--system", "/etc/gridbot"]
+    arguments = [getpass.getuser() if each == "gridbot" else each for each in line[5:]]
+    make_env.main(["--system", str(tmp_path), *arguments], root=ROOT)
     done = run(
         *("-W", "error", "-c", LOOK),
         DJANGO_SETTINGS_MODULE="gridbot_site.settings",
-        GRIDBOT_ENV_FILE=str(tmp_path / ".env"),
+        GRIDBOT_ENV_FILE=str(tmp_path / "gridbot.env"),
+        GRIDBOT_CREDENTIAL_KEYS_FILE=str(tmp_path / "credential-keys"),
         SECRET_KEY=None,
         GRIDBOT_CREDENTIAL_KEYS=None,
         DATABASE_URL=None,
