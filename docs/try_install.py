@@ -55,6 +55,8 @@ AROUND = {
         "--property=LoadCredential=gridbot-credential-keys:/etc/gridbot/credential-keys "
         f"{PYTHON} manage.py sandbox --rate 20"
     ),
+    # Else the lease of the capture that wrote while it was backed up would not have run out.
+    "systemctl stop gridbot-watch": "sleep 20",
     "gridbot notify": f'{AS_GRIDBOT} --unit=listener {PYTHON} -c "{LISTENER}"',
 }
 # Capture says of itself that it is ready; that every symbol was repaired once takes longer.
@@ -111,7 +113,7 @@ def follow(leader: int, lines: list[str]) -> int:
             typed = typed.replace(word, instead)
         code, seconds = typed_into(leader, folder, typed)
         whole += seconds
-        print(f"{seconds:7.1f} s  exit {code}  {line}", flush=True)
+        print(f"\n{seconds:7.1f} s  exit {code}  {line}", flush=True)
         if code:
             return 1
         if line.startswith("cd "):
