@@ -17,6 +17,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.utils.encoding import force_str
 
 from accounts.checks import START
 
@@ -37,7 +38,7 @@ def secret_key(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     return [
         Error(wrong, hint=FRESH, id=id_)
         for key in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
-        for wrong, id_ in _weakness(key)
+        for wrong, id_ in _weakness(force_str(key))
     ]
 
 

@@ -9,6 +9,8 @@ from typing import Any
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
+from gridbot_site.configuration.of_data import Database
+
 # IMMEDIATE takes the write lock when a transaction begins: a deferred one that reads and
 # then writes fails at once with "database is locked", whatever the timeout.
 SQLITE_OPTIONS = {
@@ -36,14 +38,16 @@ SCHEMES = frozenset({"sqlite", "postgresql", "postgres", "psql", "pgsql"})
 
 
 def database_from_environment(environment: Mapping[str, str], *, base_dir: Path) -> dict[str, Any]:
-    """Django's settings of the default database.
+    """Django's settings of the default database, by the settings of `Database`.
 
-    `DATABASE_URL`, else `EVENTSAVER_DATABASE_URL`, else `GRIDBOT_DB_*`, else `gridbot.db`.
-    Raises ImproperlyConfigured when what is given names no database that gridbot runs on.
+    The first of its URLs that is given, else its parts, else `gridbot.db`. Raises
+    ImproperlyConfigured when what is given names no database that gridbot runs on.
     """
-    name = "DATABASE_URL" if environment.get("DATABASE_URL") else "EVENTSAVER_DATABASE_URL"
-    url = environment.get(name)
-    config = _from_url(url, name) if url else _from_parts(environment)
+    # What is set to nothing is not given.
+    given = {name: text for name, text in environment.items() if text}
+    urls = (Database.DATABASE_URL, Database.EVENTSAVER_DATABASE_URL)
+    setting = next((each for each in urls if each.name in given), None)
+    config = _from_url(setting.read(given), setting.name) if setting else _from_parts(given)
     if config["ENGINE"] == ENGINES["sqlite"]:
         if config["NAME"] != ":memory:":
             config["NAME"] = str(base_dir / config["NAME"])
@@ -83,15 +87,15 @@ def _from_url(url: str, name: str) -> dict[str, Any]:
     return config
 
 
-def _from_parts(environment: Mapping[str, str]) -> dict[str, Any]:
-    kind = (environment.get("GRIDBOT_DB_TYPE") or "sqlite").lower()
-    if kind not in ENGINES:
-        raise ImproperlyConfigured(f"GRIDBOT_DB_TYPE must be sqlite or postgresql, not {kind!r}.")
-    config = {"ENGINE": ENGINES[kind], "NAME": environment.get("GRIDBOT_DB_NAME") or "gridbot.db"}
-    if kind == "postgresql":
-        config["NAME"] = environment.get("GRIDBOT_DB_NAME") or "gridbot"
-        for part in ("HOST", "PORT", "USER", "PASSWORD"):
-            config[part] = environment.get(f"GRIDBOT_DB_{part}", "")
-        if config["PORT"] and not config["PORT"].isdecimal():
-            raise ImproperlyConfigured(f"GRIDBOT_DB_PORT must be a number, not {config['PORT']!r}.")
-    return config
+def _from_parts(given: Mapping[str, str]) -> dict[str, Any]:
+    kind, name = Database.GRIDBOT_DB_TYPE.read(given), Database.GRIDBOT_DB_NAME.read(given)
+    if kind == "sqlite":
+        return {"ENGINE": ENGINES[kind], "NAME": name or "gridbot.db"}
+    return {
+        "ENGINE": ENGINES[kind],
+        "NAME": name or "gridbot",
+        "HOST": Database.GRIDBOT_DB_HOST.read(given),
+        "PORT": Database.GRIDBOT_DB_PORT.read(given),
+        "USER": Database.GRIDBOT_DB_USER.read(given),
+        "PASSWORD": Database.GRIDBOT_DB_PASSWORD.read(given),
+    }

@@ -10,17 +10,19 @@ from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
 
-SYSTEMD_VARIABLE = "CREDENTIALS_DIRECTORY"
+from gridbot_site.configuration.of_site import Notifications, Process, Secrets
+from gridbot_site.configuration.setting import Setting
 
 
 @dataclass(frozen=True)
 class Listed:
-    """Secrets that are given as a list: the variable, the same in a file, and systemd's name.
+    """Secrets that are given as a list: in the variable, or in a file that `file` or systemd names.
 
     `separator` stands between them in the variable (None: white space), `noun` is one of them.
     """
 
-    variable: str
+    variable: Setting[str]
+    file: Setting[str]
     systemd_name: str
     noun: str
     plural: str
@@ -28,9 +30,20 @@ class Listed:
 
 
 CREDENTIAL_KEYS = Listed(
-    "GRIDBOT_CREDENTIAL_KEYS", "gridbot-credential-keys", "key", "Credential keys", ","
+    Secrets.GRIDBOT_CREDENTIAL_KEYS,
+    Secrets.GRIDBOT_CREDENTIAL_KEYS_FILE,
+    "gridbot-credential-keys",
+    "key",
+    "Credential keys",
+    ",",
 )
-NOTIFY_URLS = Listed("GRIDBOT_NOTIFY_URLS", "gridbot-notify-urls", "address", "Addresses")
+NOTIFY_URLS = Listed(
+    Notifications.GRIDBOT_NOTIFY_URLS,
+    Notifications.GRIDBOT_NOTIFY_URLS_FILE,
+    "gridbot-notify-urls",
+    "address",
+    "Addresses",
+)
 
 
 def listed(what: Listed, environment: Mapping[str, str]) -> list[str]:
@@ -42,25 +55,29 @@ def listed(what: Listed, environment: Mapping[str, str]) -> list[str]:
     as it would be unclear which comes first, and for a file that cannot be read or that others
     may read.
     """
-    words = environment.get(what.variable, "").split(what.separator)
+    return listed_with_source(what, environment)[0]
+
+
+def listed_with_source(what: Listed, environment: Mapping[str, str]) -> tuple[list[str], str]:
+    """The same, and the name of the source; that is empty where there is none."""
+    words = what.variable.read(environment).split(what.separator)
     found = [word.strip() for word in words if word.strip()]
-    sources = [what.variable] if found else []
-    file_variable = f"{what.variable}_FILE"
-    if name := environment.get(file_variable):
-        found = _lines_of(Path(name), file_variable, what, private=True)
-        sources.append(file_variable)
-    if folder := environment.get(SYSTEMD_VARIABLE):
+    sources = [what.variable.name] if found else []
+    if name := what.file.read(environment):
+        found = _lines_of(Path(name), what.file.name, what, private=True)
+        sources.append(what.file.name)
+    if folder := Process.CREDENTIALS_DIRECTORY.read(environment):
         path = Path(folder) / what.systemd_name
         if path.exists():
             # systemd alone decides who sees its folder; access lists show as bits of the group.
-            source = f"{SYSTEMD_VARIABLE}/{what.systemd_name}"
+            source = f"{Process.CREDENTIALS_DIRECTORY.name}/{what.systemd_name}"
             found = _lines_of(path, source, what, private=False)
             sources.append(source)
     if len(sources) > 1:
         raise ImproperlyConfigured(
             f"{what.plural} are given more than once, by {' and '.join(sources)}: keep one."
         )
-    return found
+    return found, "".join(sources)
 
 
 def credential_keys(environment: Mapping[str, str]) -> list[str]:

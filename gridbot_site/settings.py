@@ -1,6 +1,6 @@
 """Django settings, all from the environment or the `.env` file beside manage.py.
 
-Every name is explained in `.env.example`. Nothing here has a usable secret as its default:
+Every name is declared in gridbot_site.configuration. Nothing here has a usable secret as its default:
 a missing key ends the program at start with one sentence.
 """
 
@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import os
 from datetime import timedelta
-from functools import partial
-from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -18,40 +16,35 @@ from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
 from accounts.secret import Secret
+from gridbot_site.configuration.of_data import Capture, Demo, Exchange, Retention, Spool
+from gridbot_site.configuration.of_site import Health, Logs, Process, Secrets, Web
 from gridbot_site.databases import database_from_environment, folder_beside
-from gridbot_site.environment import (
-    configured,
-    env,
-    flag,
-    log_level,
-    one_of,
-    seconds,
-    token,
-    whole_number,
-    words,
-)
 from gridbot_site.listed_secrets import NOTIFY_URLS, credential_keys, listed
-from marketdata.bybit.environments import Environment, endpoints_from_environment
-from marketdata.prune.policy import PUBLIC as PRUNED_BY_SETTINGS
-from marketdata.prune.policy import retention_age
+from marketdata.bybit.environments import Endpoints, Environment
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
-GRIDBOT_SETTINGS_FILE = _env_file = os.environ.get("GRIDBOT_ENV_FILE", str(BASE_DIR / ".env"))
-if _env_file and Path(_env_file).is_file():
-    environ.Env.read_env(_env_file)
-elif os.environ.get("GRIDBOT_ENV_FILE"):
-    raise ImproperlyConfigured(f"GRIDBOT_ENV_FILE names {_env_file!r}, which is no file.")
+_named = Process.GRIDBOT_ENV_FILE.name in os.environ
+GRIDBOT_SETTINGS_FILE = Process.GRIDBOT_ENV_FILE.read() if _named else str(BASE_DIR / ".env")
+_of_process = frozenset(os.environ)
+if GRIDBOT_SETTINGS_FILE and Path(GRIDBOT_SETTINGS_FILE).is_file():
+    environ.Env.read_env(GRIDBOT_SETTINGS_FILE)
+elif _named and GRIDBOT_SETTINGS_FILE:
+    raise ImproperlyConfigured(
+        f"{Process.GRIDBOT_ENV_FILE.name} names {GRIDBOT_SETTINGS_FILE!r}, which is no file."
+    )
+# What the file has set; of what both set, the process environment's word counts.
+GRIDBOT_SET_BY_FILE = frozenset(os.environ) - _of_process
 
 # --- Django -------------------------------------------------------------------------------
-DEBUG = flag("GRIDBOT_DEBUG", default=False)
-SECRET_KEY = env.str("SECRET_KEY", default="")
+DEBUG = Web.GRIDBOT_DEBUG.read()
+SECRET_KEY = Secrets.SECRET_KEY.read()
 if not SECRET_KEY:
     raise ImproperlyConfigured(
         "SECRET_KEY is not set. `make .env` (or `python -m gridbot_site.make_env`) writes a .env "
         "with fresh secrets."
     )
-ALLOWED_HOSTS = words("GRIDBOT_ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]"])
+ALLOWED_HOSTS = Web.GRIDBOT_ALLOWED_HOSTS.read()
 ROOT_URLCONF = "gridbot_site.urls"
 WSGI_APPLICATION = "gridbot_site.wsgi.application"
 ASGI_APPLICATION = "gridbot_site.asgi.application"
@@ -154,7 +147,7 @@ AUTHENTICATION_BACKENDS = [
 ]
 # How many reverse proxies of one's own stand before the site. Each appends to X-Forwarded-For;
 # with none, what a client says of itself there is not believed.
-GRIDBOT_PROXIES = whole_number("GRIDBOT_PROXIES", default=0, least=0)
+GRIDBOT_PROXIES = Web.GRIDBOT_PROXIES.read()
 AXES_CLIENT_IP_CALLABLE = "gridbot_site.addresses.guesser_address"
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_FAILURE_LIMIT = 5
@@ -211,10 +204,10 @@ LOGGING = {
     "handlers": {
         "stderr": {
             "class": "logging.StreamHandler",
-            "formatter": one_of("GRIDBOT_LOG_FORMAT", ("text", "json"), default="text"),
+            "formatter": Logs.GRIDBOT_LOG_FORMAT.read(),
         }
     },
-    "root": {"handlers": ["stderr"], "level": log_level("GRIDBOT_LOG_LEVEL", default="INFO")},
+    "root": {"handlers": ["stderr"], "level": Logs.GRIDBOT_LOG_LEVEL.read()},
     # Their ERROR lines repeat what the supervisor already records; the rest can hold a key.
     "loggers": {
         "websocket": {"level": "CRITICAL"},
@@ -234,53 +227,51 @@ _secrets = [
 ]
 
 # Where rows wait on disk while the database is away, and how much of it they may take.
-_spool = env.str("GRIDBOT_SPOOL_DIR", default="")
+_spool = Spool.GRIDBOT_SPOOL_DIR.read()
 GRIDBOT_SPOOL_DIR = (
     BASE_DIR / _spool if _spool else folder_beside(DATABASES["default"], base_dir=BASE_DIR)
 )
-GRIDBOT_SPOOL_MAX_BYTES = whole_number("GRIDBOT_SPOOL_MAX_BYTES", default=2**30, least=2**20)
-GRIDBOT_SPOOL_AFTER_SECONDS = seconds("GRIDBOT_SPOOL_AFTER_SECONDS", default=5.0, positive=False)
-GRIDBOT_SPOOL_ROWS = whole_number("GRIDBOT_SPOOL_ROWS", default=20_000, least=1)
+GRIDBOT_SPOOL_MAX_BYTES = Spool.GRIDBOT_SPOOL_MAX_BYTES.read()
+GRIDBOT_SPOOL_AFTER_SECONDS = Spool.GRIDBOT_SPOOL_AFTER_SECONDS.read()
+GRIDBOT_SPOOL_ROWS = Spool.GRIDBOT_SPOOL_ROWS.read()
 
 # Who is told of health (docs/health.md): where capture serves it, who else may read the site's
 # metrics than superusers, and when the site calls itself unready.
-GRIDBOT_METRICS_ADDRESS = env.str("GRIDBOT_METRICS_ADDRESS", default="")
-GRIDBOT_METRICS_TOKEN = configured(
-    lambda: token(env.str("GRIDBOT_METRICS_TOKEN", default="")), name="GRIDBOT_METRICS_TOKEN"
-)
-GRIDBOT_METRICS_NETWORKS = configured(
-    lambda: [ip_network(each) for each in words("GRIDBOT_METRICS_NETWORKS", default=[])],
-    name="GRIDBOT_METRICS_NETWORKS",
-)
-GRIDBOT_READY_STALE_SECONDS = seconds("GRIDBOT_READY_STALE_SECONDS", default=60.0)
-GRIDBOT_READY_GAP_SECONDS = seconds("GRIDBOT_READY_GAP_SECONDS", default=300.0)
+GRIDBOT_METRICS_ADDRESS = Health.GRIDBOT_METRICS_ADDRESS.read()
+GRIDBOT_METRICS_TOKEN = Health.GRIDBOT_METRICS_TOKEN.read()
+GRIDBOT_METRICS_NETWORKS = Health.GRIDBOT_METRICS_NETWORKS.read()
+GRIDBOT_READY_STALE_SECONDS = Health.GRIDBOT_READY_STALE_SECONDS.read()
+GRIDBOT_READY_GAP_SECONDS = Health.GRIDBOT_READY_GAP_SECONDS.read()
 
 # How long `manage.py prune` keeps what is the operator's (docs/prune.md). Tenants' rows have no
 # setting: they are pruned by name alone.
-GRIDBOT_RETENTION = {
-    kind: configured(partial(retention_age, text), name=name)
-    for kind in PRUNED_BY_SETTINGS
-    if (text := env.str(name := f"GRIDBOT_RETENTION_{kind.upper()}", default=""))
+_kept = {
+    "trades": Retention.GRIDBOT_RETENTION_TRADES.read(),
+    "tickers": Retention.GRIDBOT_RETENTION_TICKERS.read(),
+    "quarantine": Retention.GRIDBOT_RETENTION_QUARANTINE.read(),
 }
+GRIDBOT_RETENTION = {kind: age for kind, age in _kept.items() if age}
 # Where the operator is told what is wrong (docs/notifications.md): addresses with tokens in them.
 GRIDBOT_NOTIFY_URLS = tuple(Secret(url) for url in listed(NOTIFY_URLS, os.environ))
 
 # The exchange environment of the public streams; EVENTSAVER_ENVIRONMENT wins over _TESTNET.
-_testnet = flag("EVENTSAVER_TESTNET", default=True)
-EVENTSAVER_ENVIRONMENT = configured(
-    lambda: Environment.parse(env.str("EVENTSAVER_ENVIRONMENT", default=""), testnet=_testnet),
-    name="EVENTSAVER_ENVIRONMENT",
+_testnet = Capture.EVENTSAVER_TESTNET.read()
+EVENTSAVER_ENVIRONMENT = Capture.EVENTSAVER_ENVIRONMENT.read() or Environment.parse(
+    "", testnet=_testnet
 )
-EVENTSAVER_SYMBOLS = words("EVENTSAVER_SYMBOLS", default=[])
-EVENTSAVER_BATCH_SIZE = whole_number("EVENTSAVER_BATCH_SIZE", default=100, least=1)
-EVENTSAVER_FLUSH_INTERVAL = seconds("EVENTSAVER_FLUSH_INTERVAL", default=5.0)
-EVENTSAVER_TICKER_INTERVAL_MS = whole_number("EVENTSAVER_TICKER_INTERVAL_MS", default=1000, least=0)
-EVENTSAVER_GAP_THRESHOLD_SECONDS = seconds(
-    "EVENTSAVER_GAP_THRESHOLD_SECONDS", default=5.0, positive=False
+EVENTSAVER_SYMBOLS = Capture.EVENTSAVER_SYMBOLS.read()
+EVENTSAVER_BATCH_SIZE = Capture.EVENTSAVER_BATCH_SIZE.read()
+EVENTSAVER_FLUSH_INTERVAL = Capture.EVENTSAVER_FLUSH_INTERVAL.read()
+EVENTSAVER_TICKER_INTERVAL_MS = Capture.EVENTSAVER_TICKER_INTERVAL_MS.read()
+EVENTSAVER_GAP_THRESHOLD_SECONDS = Capture.EVENTSAVER_GAP_THRESHOLD_SECONDS.read()
+EVENTSAVER_SWEEP_INTERVAL = Capture.EVENTSAVER_SWEEP_INTERVAL.read()
+EVENTSAVER_AUDIT_INTERVAL = Capture.EVENTSAVER_AUDIT_INTERVAL.read()
+EVENTSAVER_RECONNECT_DELAY = Capture.EVENTSAVER_RECONNECT_DELAY.read()
+EVENTSAVER_MAX_RECONNECT_DELAY = Capture.EVENTSAVER_MAX_RECONNECT_DELAY.read()
+EVENTSAVER_LEASE_SECONDS = Capture.EVENTSAVER_LEASE_SECONDS.read()
+BYBIT_ENDPOINTS = Endpoints(
+    rest=Exchange.BYBIT_REST_URL.read(),
+    ws_public=Exchange.BYBIT_WS_PUBLIC_URL.read(),
+    ws_private=Exchange.BYBIT_WS_PRIVATE_URL.read(),
 )
-EVENTSAVER_SWEEP_INTERVAL = seconds("EVENTSAVER_SWEEP_INTERVAL", default=60.0)
-EVENTSAVER_AUDIT_INTERVAL = seconds("EVENTSAVER_AUDIT_INTERVAL", default=300.0)
-EVENTSAVER_RECONNECT_DELAY = seconds("EVENTSAVER_RECONNECT_DELAY", default=1.0)
-EVENTSAVER_MAX_RECONNECT_DELAY = seconds("EVENTSAVER_MAX_RECONNECT_DELAY", default=60.0)
-EVENTSAVER_LEASE_SECONDS = seconds("EVENTSAVER_LEASE_SECONDS", default=15.0)
-BYBIT_ENDPOINTS = configured(lambda: endpoints_from_environment(os.environ))
+DEMO_SECONDS = Demo.DEMO_SECONDS.read()

@@ -8,24 +8,15 @@ import secrets
 import tempfile
 from pathlib import Path
 
-os.environ["GRIDBOT_ENV_FILE"] = ""
+from gridbot_site.configuration.registry import PREFIXES, all_settings
+
+# Secrets and database that a run is given are its own; systemd's socket is a test's.
+_KEPT = {"SECRET_KEY", "GRIDBOT_CREDENTIAL_KEYS", "DATABASE_URL"}
+_KEPT |= {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"}
 for _name in list(os.environ):
-    if _name.startswith(
-        (
-            "EVENTSAVER_",
-            "GRIDBOT_DB_",
-            "GRIDBOT_LOG_",
-            "GRIDBOT_SPOOL_",
-            "GRIDBOT_METRICS_",
-            "GRIDBOT_NOTIFY_",
-            "GRIDBOT_READY_",
-            "BYBIT_",
-            "GRIDBOT_RETENTION_",
-        )
-    ):
+    if (_name in all_settings() or _name.startswith(PREFIXES)) and _name not in _KEPT:
         del os.environ[_name]
-for _name in ("GRIDBOT_CREDENTIAL_KEYS_FILE", "CREDENTIALS_DIRECTORY"):
-    os.environ.pop(_name, None)
+os.environ["GRIDBOT_ENV_FILE"] = ""
 # Not setdefault alone: the workers of one run must agree on the keys they inherit.
 os.environ.setdefault("SECRET_KEY", secrets.token_urlsafe(50))
 os.environ.setdefault(

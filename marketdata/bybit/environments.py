@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import ip_address
@@ -43,20 +42,6 @@ class Endpoints:
 
 LOOPBACK_NAMES = frozenset({"localhost"})
 SECURE_SCHEMES = {"http": "https", "ws": "wss"}
-
-
-def endpoints_from_environment(environment: Mapping[str, str]) -> Endpoints:
-    """The endpoints of the sandbox environment. Raises ValueError for one that is unsafe."""
-    return Endpoints(
-        rest=_checked(environment, "BYBIT_REST_URL", {"http", "https"}),
-        ws_public=_checked(environment, "BYBIT_WS_PUBLIC_URL", {"ws", "wss"}),
-        ws_private=_checked(environment, "BYBIT_WS_PRIVATE_URL", {"ws", "wss"}),
-    )
-
-
-def _checked(environment: Mapping[str, str], name: str, schemes: set[str]) -> str:
-    url = environment.get(name, "")
-    return checked_url(url, name, schemes) if url else ""
 
 
 def checked_url(url: str, name: str, schemes: set[str]) -> str:

@@ -19,6 +19,7 @@ KINDS = (*PUBLIC, *PRIVATE)
 # What is younger may still be audited, repaired, or wait in the spool.
 LEAST_AGE = timedelta(hours=1)
 MOST_AGE = timedelta(days=36_500)
+AGES_KEPT = "from 1h to 36500d"
 
 Policy = Mapping[str, timedelta]
 
@@ -27,7 +28,7 @@ def retention_age(text: str) -> timedelta:
     """An age from which on rows may go. Raises ValueError."""
     kept = age(text)
     if not LEAST_AGE <= kept <= MOST_AGE:
-        raise ValueError(f"{text!r} is no age to keep: from 1h to 36500d.")
+        raise ValueError(f"{text!r} is no age to keep: {AGES_KEPT}.")
     return kept
 
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import pytest
 
 from marketdata.bybit.environments import (
-    Endpoints,
     Environment,
     checked_url,
-    endpoints_from_environment,
     is_loopback,
 )
 
@@ -32,23 +30,6 @@ def test_an_unknown_environment_is_refused_with_those_that_are_known():
         Environment.parse("prod")
 
 
-def test_endpoints_are_read_from_the_process_environment():
-    settings = {
-        "BYBIT_REST_URL": "http://127.0.0.1:8080/",
-        "BYBIT_WS_PUBLIC_URL": "ws://localhost:8081",
-        "BYBIT_WS_PRIVATE_URL": "wss://exchange.example/v5/private",
-    }
-    assert endpoints_from_environment(settings) == Endpoints(
-        rest="http://127.0.0.1:8080",
-        ws_public="ws://localhost:8081",
-        ws_private="wss://exchange.example/v5/private",
-    )
-
-
-def test_endpoints_that_are_not_set_are_the_exchanges_own():
-    assert endpoints_from_environment({}) == Endpoints()
-
-
 @pytest.mark.parametrize(
     "url",
     [
@@ -61,7 +42,7 @@ def test_endpoints_that_are_not_set_are_the_exchanges_own():
 )
 def test_plain_http_is_refused_anywhere_but_on_loopback(url):
     with pytest.raises(ValueError, match="BYBIT_REST_URL must use https"):
-        endpoints_from_environment({"BYBIT_REST_URL": url})
+        checked_url(url, "BYBIT_REST_URL", {"http", "https"})
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import sys
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import CommandError
+from django.conf import settings
 
 from accounts.management.teaching import TeachingCommand
 from marketdata.capture.display import live_status, report_text
@@ -60,7 +59,7 @@ class Command(TeachingCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Prepare, run, judge."""
-        seconds = seconds_from(os.environ.get("DEMO_SECONDS", "60"))
+        seconds = settings.DEMO_SECONDS
         seed = secrets.randbelow(2**31) if options["seed"] is None else options["seed"]
         prepare_database()
         password = make_operator()
@@ -84,17 +83,3 @@ class Command(TeachingCommand):
         self.stdout.write(json.dumps(verdict.as_json()))
         if not verdict.is_green:
             sys.exit(ExitCode.ERROR)
-
-
-def seconds_from(text: str) -> float:
-    """DEMO_SECONDS as a number. Raises CommandError for anything but 2 to 86400."""
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 2 <= seconds <= 86_400:
-        raise CommandError(
-            f"DEMO_SECONDS must be a number from 2 to 86400, not {text!r}.",
-            returncode=ExitCode.CONFIGURATION,
-        )
-    return seconds

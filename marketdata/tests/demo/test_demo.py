@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.management.base import CommandError
 
 from accounts.models import User
 from marketdata.capture.public_writers import TradeWriter
@@ -24,7 +23,6 @@ from marketdata.demo.sabotage import ONE_IN, sabotaged_writer
 from marketdata.demo.sandbox_process import SandboxProcess
 from marketdata.demo.tables import TABLES, Table
 from marketdata.exits import ConfigurationError
-from marketdata.management.commands.demo import seconds_from
 from marketdata.models import EnvironmentStamp
 from marketdata.tests.test_commands import (
     REAL_SETTINGS,
@@ -166,9 +164,3 @@ def test_the_tenant_gets_a_new_password_each_time():
     user = User.objects.get()
     assert not user.check_password(first)
     assert user.check_password(second)
-
-
-@pytest.mark.parametrize("text", ["", "soon", "1", "nan", "1e9"])
-def test_a_senseless_duration_is_refused(text):
-    with pytest.raises(CommandError, match="DEMO_SECONDS"):
-        seconds_from(text)

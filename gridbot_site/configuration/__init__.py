@@ -1,0 +1,1 @@
+"""Every setting of gridbot, declared once: read, checked, listed and documented from there."""
