@@ -6,7 +6,7 @@ STAMPS := .make
 # The tests wait for servers and processes about as much as they compute.
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 2) * 3 // 2)')
 
-.PHONY: demo test coverage check serve install backtest
+.PHONY: demo test coverage check serve install backtest pages
 
 demo: install .env
 	$(BIN)/python manage.py demo
@@ -33,6 +33,11 @@ check: $(STAMPS)/dev backtest
 	$(BIN)/lint-imports
 	$(BIN)/python manage.py check --settings gridbot_site.settings_test
 	$(BIN)/python manage.py makemigrations --check --dry-run --settings gridbot_site.settings_test
+
+# What the settings say of themselves; a test compares.
+pages: install
+	$(BIN)/python manage.py settings --markdown --settings gridbot_site.settings_test > docs/configuration.md
+	$(BIN)/python manage.py settings --example --settings gridbot_site.settings_test > .env.example
 
 install: $(STAMPS)/runtime
 

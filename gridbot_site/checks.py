@@ -20,6 +20,7 @@ from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.utils.encoding import force_str
 
 from accounts.checks import START
+from gridbot_site.configuration.registry import unknown
 
 KEY_LENGTH = 50
 KEY_BITS = 128
@@ -68,6 +69,19 @@ def settings_file(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
         return []
     hint = "chmod 600 the file, and make new secrets if others were on the machine."
     return [Warning("Others may read the settings file.", hint=hint, id="gridbot.W001")]
+
+
+@register(Tags.compatibility)
+def misspelt_settings(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """A setting that nothing reads is a setting that somebody believes in."""
+    return [
+        Warning(
+            f"{name} is no setting of gridbot: nothing reads it.",
+            hint=f"Is {meant} meant?" if meant else "`manage.py settings` lists those there are.",
+            id="gridbot.W002",
+        )
+        for name, meant in unknown(os.environ).items()
+    ]
 
 
 @register(Tags.security, deploy=True)

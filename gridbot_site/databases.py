@@ -68,6 +68,21 @@ def folder_beside(config: Mapping[str, Any], *, base_dir: Path) -> Path:
     return base_dir / "gridbot.spool"
 
 
+def without_password(url: str) -> str:
+    """A database's URL as it may be shown: the password is left out, and so are parameters.
+
+    One of them may be a password, too (libpq docs, "Parameter Key Words").
+    """
+    config = _from_url(url, "The URL")
+    scheme = url.partition("://")[0]
+    if config["ENGINE"] == ENGINES["sqlite"]:
+        return url.partition("?")[0]
+    user, host = config["USER"], config["HOST"]
+    place = f"{user}@{host}" if user else host
+    port = f":{config['PORT']}" if config["PORT"] else ""
+    return f"{scheme}://{place}{port}/{config['NAME']}"
+
+
 def _from_url(url: str, name: str) -> dict[str, Any]:
     # The URL holds a password: what is wrong is said without repeating it. The scheme is
     # looked at first, because django-environ warns of an unknown one with the whole of it.

@@ -44,6 +44,7 @@ NOTIFY_URLS = Listed(
     "address",
     "Addresses",
 )
+LISTS = (CREDENTIAL_KEYS, NOTIFY_URLS)
 
 
 def listed(what: Listed, environment: Mapping[str, str]) -> list[str]:

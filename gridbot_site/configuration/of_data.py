@@ -26,28 +26,26 @@ class Database(Section):
         purpose="Where everything is stored. Percent-encode @ : / # % in the password, or give the "
         "parts.",
         example="postgresql://user:password@127.0.0.1:5432/gridbot",
-        by_default="the parts",
     )
     EVENTSAVER_DATABASE_URL = Setting(
         kind=text("a URL, sqlite:// or postgresql://"),
         purpose="Read when DATABASE_URL is not set.",
-        by_default="the parts",
     )
     GRIDBOT_DB_TYPE = Setting(
         kind=one_of(("sqlite", "postgresql"), "sqlite or postgresql"),
         default="sqlite",
-        purpose="The parts, which are read when neither URL is set: which database.",
+        purpose="The first of the parts, which are read when neither URL is set: which database.",
     )
     GRIDBOT_DB_NAME = Setting(
         kind=text("a file of SQLite, or a database of PostgreSQL"),
-        purpose="Its name.",
+        purpose="The name of the database.",
         by_default="gridbot.db, or gridbot of PostgreSQL",
     )
     GRIDBOT_DB_HOST = Setting(kind=text("a host"), purpose="The server of PostgreSQL.")
-    GRIDBOT_DB_PORT = Setting(kind=DIGITS, purpose="Its port.", by_default="5432")
-    GRIDBOT_DB_USER = Setting(kind=text("a name"), purpose="Who signs in there.")
+    GRIDBOT_DB_PORT = Setting(kind=DIGITS, purpose="The port of that server.", by_default="5432")
+    GRIDBOT_DB_USER = Setting(kind=text("a name"), purpose="The user who signs in there.")
     GRIDBOT_DB_PASSWORD = Setting(
-        kind=text("any characters, as they are"), purpose="With which password.", secret=True
+        kind=text("any characters, as they are"), purpose="The password of that user.", secret=True
     )
 
 
@@ -79,10 +77,12 @@ class Capture(Section):
     EVENTSAVER_BATCH_SIZE = Setting(
         kind=whole_number(least=1),
         default="100",
-        purpose="A writer stores when this many rows wait ...",
+        purpose="A writer stores when this many rows wait.",
     )
     EVENTSAVER_FLUSH_INTERVAL = Setting(
-        kind=seconds(), default="5.0", purpose="... or when the oldest has waited for so long."
+        kind=seconds(),
+        default="5.0",
+        purpose="It stores, too, when the oldest has waited for so long.",
     )
     EVENTSAVER_TICKER_INTERVAL_MS = Setting(
         kind=whole_number(least=0),
@@ -107,10 +107,10 @@ class Capture(Section):
     EVENTSAVER_RECONNECT_DELAY = Setting(
         kind=seconds(),
         default="1.0",
-        purpose="The first wait between two attempts to connect; it grows with each ...",
+        purpose="The first wait between two attempts to connect; it grows with each.",
     )
     EVENTSAVER_MAX_RECONNECT_DELAY = Setting(
-        kind=seconds(), default="60.0", purpose="... up to this one."
+        kind=seconds(), default="60.0", purpose="The longest wait between two attempts to connect."
     )
     EVENTSAVER_LEASE_SECONDS = Setting(
         kind=seconds(),
@@ -164,12 +164,12 @@ class Spool(Section):
     GRIDBOT_SPOOL_AFTER_SECONDS = Setting(
         kind=seconds(positive=False),
         default="5.0",
-        purpose="They go to disk when the database has been away for so long ...",
+        purpose="They go to disk when the database has been away for so long.",
     )
     GRIDBOT_SPOOL_ROWS = Setting(
         kind=whole_number(least=1),
         default="20000",
-        purpose="... or when so many rows of a stream wait.",
+        purpose="They go to disk, too, when more than this many of a stream wait.",
     )
 
 

@@ -17,7 +17,7 @@ from gridbot_site.configuration.setting import Section, Setting
 
 
 class Secrets(Section):
-    """Nothing starts without these two; `make .env` makes them."""
+    """Nothing starts without SECRET_KEY and a credential key; `make .env` makes both."""
 
     title = "Secrets"
     page = "docs/credentials.md"
@@ -121,7 +121,7 @@ class Health(Section):
     GRIDBOT_READY_GAP_SECONDS = Setting(
         kind=seconds(),
         default="300.0",
-        purpose="The same, when a gap has been open for so long.",
+        purpose="The same, when a gap has gone on, or waited for REST, for so long.",
     )
 
 
@@ -157,7 +157,7 @@ class Process(Section):
     GRIDBOT_ENV_FILE = Setting(
         kind=FILE,
         purpose="Another file than `.env`; set and empty, none is read.",
-        by_default=".env beside manage.py",
+        by_default="`.env` beside manage.py",
     )
     CREDENTIALS_DIRECTORY = Setting(
         kind=text("the path of a folder"),
@@ -171,4 +171,4 @@ class Process(Section):
         kind=text("a number of microseconds"),
         purpose="How long systemd waits for a sign of life.",
     )
-    WATCHDOG_PID = Setting(kind=text("the id of a process"), purpose="Of which process.")
+    WATCHDOG_PID = Setting(kind=text("the id of a process"), purpose="From which process.")

@@ -38,6 +38,7 @@ UNASKED = {
     "watch": "the operator's: tells the operator what is wrong, an account's key about to expire, too",
     "web": "the operator's: it serves the site, whose pages are judged one by one",
     "notify": "the operator's: about where messages go, without a database",
+    "settings": "the operator's: of the installation, without a database",
     "reset_otp": "of the one user that it is given",
     "import_trades": "of public trades",
     "export_trades": "of public trades",
