@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
+from accounts.management.teaching import TeachingCommand
 from accounts.models import User
 from gridbot_site.second_factor import reset
 
+HELP = """\
+Take all authenticator apps and recovery codes from a user, for example after a lost phone. The
+next sign-in by password asks to add a new app. The audit log keeps that it happened.
 
-class Command(BaseCommand):
+  manage.py reset_otp alice
+
+Exit codes: 0 ok, 1 there is no such user, 2 usage, 4 configuration, 75 the database cannot be
+reached."""
+
+
+class Command(TeachingCommand):
     """Take a user's authenticator apps and recovery codes away; the next sign-in adds new ones."""
 
-    help = (
-        "Take all authenticator apps and recovery codes from a user. The next sign-in by "
-        "password asks to add a new app. The audit log keeps that it happened."
-    )
+    help = HELP
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Whose."""
