@@ -25,7 +25,8 @@ from marketdata.bybit.environments import Endpoints, Environment
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 _named = Process.GRIDBOT_ENV_FILE.name in os.environ
-GRIDBOT_SETTINGS_FILE = Process.GRIDBOT_ENV_FILE.read() if _named else str(BASE_DIR / ".env")
+_file = Process.GRIDBOT_ENV_FILE.read()
+GRIDBOT_SETTINGS_FILE = _file if _named else str(BASE_DIR / _file)
 _of_process = frozenset(os.environ)
 if GRIDBOT_SETTINGS_FILE and Path(GRIDBOT_SETTINGS_FILE).is_file():
     environ.Env.read_env(GRIDBOT_SETTINGS_FILE)

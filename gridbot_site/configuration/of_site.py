@@ -156,8 +156,9 @@ class Process(Section):
 
     GRIDBOT_ENV_FILE = Setting(
         kind=FILE,
-        purpose="Another file than `.env`; set and empty, none is read.",
-        by_default="`.env` beside manage.py",
+        default=".env",
+        purpose="Where the other settings are read from; the default lies beside manage.py. Set "
+        "and empty, no file is read.",
     )
     CREDENTIALS_DIRECTORY = Setting(
         kind=text("the path of a folder"),

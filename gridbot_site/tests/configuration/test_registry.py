@@ -4,39 +4,31 @@ from __future__ import annotations
 
 import ast
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
 from django.conf import settings
 
-import gridbot_site
 from gridbot_site import checks
 from gridbot_site.configuration.pages import env_example, markdown
 from gridbot_site.configuration.registry import PREFIXES, SECTIONS, all_settings, unknown
 from gridbot_site.make_env import fresh_secrets
+from gridbot_site.tests.documents.pages import ROOT, files
 from marketdata.prune.policy import PUBLIC
 
-ROOT = Path(gridbot_site.__file__).parent.parent
 # What the process is told by others than people who configure it.
 OF_DJANGO = {"DJANGO_SETTINGS_MODULE"}
+OF_A_SECTION = re.compile(rf"\b(?:{'|'.join(each.__name__ for each in SECTIONS)})\.([A-Z_]+)\b")
 NAMED = re.compile(rf"\b(?:{'|'.join(PREFIXES)})[A-Z][A-Z_]*\b")
-
-
-def tracked(*patterns: str) -> list[Path]:
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", *patterns],
-        cwd=ROOT, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    return [path for name in listed.stdout.splitlines() if (path := ROOT / name).is_file()]
 
 
 def product() -> list[Path]:
     """The code that users run."""
     return [
         path
-        for path in tracked("*.py")
-        if not {"tests", "benchmarks", "docs"} & set(path.relative_to(ROOT).parts)
+        for path in files()
+        if path.suffix == ".py"
+        and not {"tests", "benchmarks", "docs"} & set(path.relative_to(ROOT).parts)
         and path.name != "conftest.py"
     ]
 
@@ -103,13 +95,20 @@ def test_the_product_reads_no_variable_that_is_not_declared():
     assert sorted(read - all_settings().keys() - OF_DJANGO) == []
 
 
+def test_every_setting_is_read_by_something():
+    read = {name for path in product() for name in names_read_from_the_environment(path)}
+    for path in product():
+        read |= set(OF_A_SECTION.findall(path.read_text(encoding="utf-8")))
+    assert sorted(all_settings().keys() - read) == []
+
+
 def test_nothing_names_a_setting_that_there_is_not():
     known = all_settings().keys() | set(dir(settings))
     assert {"GRIDBOT_REQUIRE_OTP", "BYBIT_ENDPOINTS"} <= known
-    pages = tracked("*.md", "deploy/*", "Makefile")
+    told = [path for path in files() if path.suffix in (".md", ".service", ".yml")]
     strangers = {
         (path.relative_to(ROOT).as_posix(), name)
-        for path in [*product(), *pages]
+        for path in [*product(), *told, ROOT / "Makefile"]
         for name in NAMED.findall(path.read_text(encoding="utf-8"))
         if name not in known and not (name.endswith("_") and _begins_one(name, known))
     }

@@ -99,6 +99,8 @@ def test_a_default_that_is_computed_is_shown_as_it_came_out(settings):
     assert found["GRIDBOT_SPOOL_DIR"].value == str(settings.GRIDBOT_SPOOL_DIR)
     assert found["EVENTSAVER_ENVIRONMENT"].value == "sandbox"
     assert found["GRIDBOT_RETENTION_TRADES"].value == "for ever"
+    assert found["GRIDBOT_ENV_FILE"].value == ".env"
+    assert shown({"GRIDBOT_ENV_FILE": ""})["GRIDBOT_ENV_FILE"].value == ""
 
 
 def test_the_table_ends_with_the_database(capsys, monkeypatch):
