@@ -145,6 +145,8 @@ class Writer(Intake[Record]):
         pause, longest = RETRY_SECONDS
         away_since: float | None = None
         while True:
+            # Before the attempt: where there is no connection, none gets as far as the rows.
+            self.pulse.beat()
             try:
                 be_impatient()
                 outcome = self._store_or_split(key, batch)

@@ -9,14 +9,18 @@ import threading
 
 import pytest
 from django.core.management import call_command
+from django.db import OperationalError
 
 from marketdata.capture.public_writers import TradeWriter
 from marketdata.capture.pulse import HUNG_SECONDS, Pulse
+from marketdata.capture.quarantine import Quarantine
 from marketdata.capture.service import CaptureService
+from marketdata.capture.tally import Tally
 from marketdata.capture.watchdog import LOOK_SECONDS, Watchdog, interval_from
 from marketdata.exits import ConfigurationError
 from marketdata.models import PublicTrade
 from marketdata.tests.capture.conftest import capture_config, until
+from marketdata.tests.records import trade
 
 
 class Clock:
@@ -156,6 +160,29 @@ def test_a_hung_flusher_stops_the_feeding_until_it_comes_on(sandbox, capturing, 
         running.finish()
     assert drained(listener) == ["WATCHDOG=1"]
     assert PublicTrade.objects.count() == 3
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_flusher_that_tries_again_and_again_is_not_hung(clock, monkeypatch):
+    """As one does whose database is away and whose disk is full: no restart would help it."""
+    attempts = []
+
+    def refuse():
+        attempts.append(clock.now)
+        raise OperationalError("connection refused")
+
+    monkeypatch.setattr("marketdata.capture.writers.RETRY_SECONDS", (0.01, 0.01))
+    tally = Tally()
+    writer = TradeWriter(tally, Quarantine(tally), flush_interval=0.01)
+    with monkeypatch.context() as away:
+        away.setattr("marketdata.capture.writers.be_impatient", refuse)
+        writer.start_auto_flush()
+        writer.write([trade(1)])
+        until(lambda: attempts)
+        clock.now += HUNG_SECONDS + 1
+        until(lambda: attempts.count(clock.now) > 1)
+        assert not writer.pulse.is_hung
+    writer.stop()
 
 
 @pytest.mark.django_db(transaction=True)
