@@ -4,6 +4,9 @@ A thread is watched while it works (`with pulse:`) and says with `beat` that it 
 two works it may wait as long as it likes, so that a quiet stream is no hung one. A part whose
 threads never wait for long for anything to do (`must_turn`) is watched between, too: it is hung
 when none of them has begun, come on or ended for too long.
+
+A thread may work for several parts at once, a reconciler that flushes a writer for instance: where
+it comes on it does so for all of them.
 """
 
 from __future__ import annotations
@@ -14,6 +17,22 @@ from time import monotonic
 # Twice as long as a server may work on one statement of capture (patience.STATEMENT_SECONDS);
 # connecting to the exchange, authenticating and subscribing take at most 45 s together.
 HUNG_SECONDS = 120.0
+
+
+class _Work(threading.local):
+    """The parts that a thread is at work for, the innermost last."""
+
+    def __init__(self) -> None:
+        self.pulses: list[Pulse] = []
+
+
+_work = _Work()
+
+
+def come_on() -> None:
+    """This thread comes on, whatever it is at work for."""
+    for pulse in _work.pulses:
+        pulse.beat()
 
 
 class Pulse:
@@ -33,9 +52,11 @@ class Pulse:
         self._turned_at: float | None = None
 
     def __enter__(self) -> None:
+        _work.pulses.append(self)
         self._turned_at = self._at_work[threading.get_ident()] = monotonic()
 
     def __exit__(self, *error: object) -> None:
+        _work.pulses.remove(self)
         self._at_work.pop(threading.get_ident(), None)
         self._turned_at = monotonic()
 

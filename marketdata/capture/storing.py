@@ -18,7 +18,7 @@ from django.db import DataError, IntegrityError, models
 from django.db import Error as AnyDatabaseError
 
 from marketdata.bybit.records import Reject
-from marketdata.capture.pulse import Pulse
+from marketdata.capture.pulse import Pulse, come_on
 from marketdata.capture.tally import StreamKey
 from marketdata.exits import first_line, is_away
 from marketdata.log_events import DATABASE_REFUSES
@@ -82,7 +82,7 @@ class Store(Generic[Record]):
         return self.model._default_manager
 
     def _store_or_split(self, key: StreamKey, batch: list[Record]) -> Outcome:
-        self.pulse.beat()
+        come_on()
         try:
             return self._insert(key, batch)
         except PERMANENT as error:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.db import Error as AnyDatabaseError
@@ -18,6 +19,7 @@ from django.db import connection
 from marketdata.capture.intake import CAPACITY_ROWS, Intake
 from marketdata.capture.overflow import RETRY_SECONDS, Overflow
 from marketdata.capture.patience import LOCK_SECONDS, be_impatient
+from marketdata.capture.pulse import come_on
 from marketdata.capture.quarantine import Quarantine
 from marketdata.capture.storing import Outcome, Record
 from marketdata.capture.tally import StreamKey, Tally
@@ -28,6 +30,8 @@ logger = logging.getLogger(__name__)
 
 # What a thread may need beyond its time.
 GRACE_SECONDS = LOCK_SECONDS + 1.0
+# How often a thread that waits for another's flush says that it does.
+TURN_SECONDS = 1.0
 # While rows go to disk: how many, or how old, make a group.
 GROUP_ROWS, GROUP_SECONDS = 2000, 1.0
 
@@ -66,7 +70,7 @@ class Writer(Intake[Record]):
 
         Raises DatabaseUnavailable when told to stop meanwhile and there is no disk.
         """
-        with self._flushing:
+        with self._turn():
             self._ripen(everything=True)
             while self._store_next():
                 pass
@@ -105,7 +109,7 @@ class Writer(Intake[Record]):
         try:
             while not self._stopping.is_set():
                 self.buffer.wait(*self._rhythm())
-                with self.pulse, self._flushing:
+                with self._turn():
                     self._ripen(everything=False)
                     while self._store_next() and not self._stopping.is_set():
                         pass
@@ -119,6 +123,18 @@ class Writer(Intake[Record]):
             logger.exception("the %s writer died", self.stream)
         finally:
             connection.close()
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """One thread at a time flushes. Another that waits for it, through a long replay even, does
+        not hang: the one that flushes is watched."""
+        while not self._flushing.acquire(timeout=TURN_SECONDS):
+            come_on()
+        try:
+            with self.pulse:
+                yield
+        finally:
+            self._flushing.release()
 
     def _rhythm(self) -> tuple[int, float]:
         """How many rows, or seconds, make a batch."""
@@ -146,7 +162,7 @@ class Writer(Intake[Record]):
         away_since: float | None = None
         while True:
             # Before the attempt: where there is no connection, none gets as far as the rows.
-            self.pulse.beat()
+            come_on()
             try:
                 be_impatient()
                 outcome = self._store_or_split(key, batch)

@@ -9,7 +9,7 @@ import threading
 
 import pytest
 from django.core.management import call_command
-from django.db import OperationalError
+from django.db import OperationalError, connection
 
 from marketdata.capture.public_writers import TradeWriter
 from marketdata.capture.pulse import HUNG_SECONDS, Pulse
@@ -183,6 +183,50 @@ def test_a_flusher_that_tries_again_and_again_is_not_hung(clock, monkeypatch):
         until(lambda: attempts.count(clock.now) > 1)
         assert not writer.pulse.is_hung
     writer.stop()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_long_flush_hangs_neither_who_makes_it_nor_who_waits_for_it(clock, monkeypatch):
+    """As after an outage, when a repair has the writer store all that is on disk."""
+    reached, step = threading.Semaphore(0), threading.Semaphore(0)
+
+    class Slow(TradeWriter):
+        def _insert(self, key, batch):
+            reached.release()
+            assert step.acquire(timeout=30)
+            return super()._insert(key, batch)
+
+    monkeypatch.setattr("marketdata.capture.writers.TURN_SECONDS", 0.01)
+    tally = Tally()
+    writer, repair = Slow(tally, Quarantine(tally)), Pulse("reconciler", limit=HUNG_SECONDS)
+    waiting = Pulse("reconciler", "another")
+
+    def flush(pulse):
+        try:
+            with pulse:
+                writer.flush()
+        finally:
+            connection.close()
+
+    monkeypatch.setattr("marketdata.capture.intake.MAX_BATCH_ROWS", 1)
+    writer.write([trade(number) for number in range(3)])
+    threads = [threading.Thread(target=flush, args=[repair])]
+    threads[0].start()
+    assert reached.acquire(timeout=30)
+    threads.append(threading.Thread(target=flush, args=[waiting]))
+    threads[1].start()
+    for _ in range(2):
+        clock.now += HUNG_SECONDS
+        step.release()
+        assert reached.acquire(timeout=30)
+        assert [repair.silent_seconds, writer.pulse.silent_seconds] == [0, 0]
+        until(lambda: not waiting.silent_seconds)
+    clock.now += HUNG_SECONDS + 1
+    assert repair.is_hung
+    assert writer.pulse.hung_threads() == [threads[0].ident]
+    step.release()
+    for thread in threads:
+        thread.join()
 
 
 @pytest.mark.django_db(transaction=True)
