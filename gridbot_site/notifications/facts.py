@@ -106,10 +106,9 @@ def _capture() -> Iterator[Wrong]:
 def _streams(now: datetime) -> Iterator[Wrong]:
     known = stored.freshness()
     ages = known.ages(now)
-    for stream in sorted(stored.expected_streams(known)):
-        if ages[stream] > settings.GRIDBOT_READY_STALE_SECONDS:
-            text = f"Nothing new of {stream} for {in_words(ages[stream])}."
-            yield Key(Kind.STREAM_STALE, stream), Condition(Severity.CRITICAL, text)
+    for stream in stored.stale_streams(known, ages, settings.GRIDBOT_READY_STALE_SECONDS):
+        text = f"Nothing new of {stream} for {in_words(ages[stream])}."
+        yield Key(Kind.STREAM_STALE, stream), Condition(Severity.CRITICAL, text)
 
 
 def _gaps() -> Iterator[Wrong]:

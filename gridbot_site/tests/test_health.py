@@ -146,6 +146,66 @@ def test_a_tenants_wrong_key_makes_nobody_else_unready(client):
     assert failing(client) == ["gaps"]
 
 
+def captured_since(minutes):
+    at = NOW() - timedelta(minutes=minutes)
+    return CaptureLease.objects.create(pk=1, acquired_at=at, expires_at=NOW())
+
+
+def written(row, minutes, **more):
+    """Have a gap be written for the last time so many minutes ago."""
+    at = NOW() - timedelta(minutes=minutes)
+    CaptureGap.objects.filter(pk=row.pk).update(**{"created_at": at, "updated_at": at} | more)
+
+
+@pytest.mark.django_db
+def test_what_is_captured_no_longer_makes_nobody_unready(client):
+    vouched(600, 0)
+    vouched(600, 90, symbol="ETHUSDT")
+    vouched(600, 90, stream="tickers", symbol="ETHUSDT")
+    lost, crashed = gap(symbol="ETHUSDT", ended_at=NOW()), gap(symbol="ETHUSDT", stream="tickers")
+    written(lost, 80)
+    written(crashed, 80)
+    type(lost).objects.filter(pk=lost.pk).update(ended_at=NOW() - timedelta(minutes=80))
+    assert failing(client) == ["streams", "gaps"]
+    captured_since(70)
+    cache.clear()
+    assert failing(client) == []
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("known_by", ["coverage", "a gap", "a gap that goes on"])
+def test_what_is_captured_counts_from_its_first_moment(client, known_by):
+    vouched(600, 0)
+    gap(state="filled", ended_at=NOW())
+    row = gap(symbol="ETHUSDT")
+    if known_by == "coverage":
+        vouched(600, 60, symbol="ETHUSDT")
+        written(row, 80, ended_at=NOW() - timedelta(minutes=61))
+    elif known_by == "a gap":
+        written(row, 60, ended_at=NOW() - timedelta(minutes=50))
+    else:
+        written(row, 80, updated_at=NOW() - timedelta(minutes=60))
+    captured_since(70)
+    assert failing(client) == ["gaps"]
+
+
+@pytest.mark.django_db
+def test_a_capture_that_dies_before_it_begins_leaves_nothing_uncounted(client):
+    vouched(600, 5)
+    written(gap(), 80)
+    captured_since(1)
+    assert failing(client) == ["streams", "gaps"]
+
+
+@pytest.mark.django_db
+def test_a_gap_of_what_is_captured_no_longer_does_not_grow_for_ever(client, bearer):
+    vouched(600, 0)
+    written(gap(symbol="ETHUSDT", started_at=NOW() - timedelta(hours=2)), 80)
+    assert scraped(client, **bearer)["gridbot_stream_missing_seconds", "trades"] > 7000
+    captured_since(70)
+    assert scraped(client, **bearer)["gridbot_stream_missing_seconds", "trades"] == 0
+
+
 @pytest.mark.django_db
 def test_missing_migrations_fail(client, monkeypatch):
     vouched(60, 0)

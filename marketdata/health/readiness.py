@@ -61,7 +61,7 @@ def _streams(stale_seconds: float) -> Check:
     if not expected:
         return Check(name="streams", reason="nothing was captured yet")
     ages = known.ages(timezone.now())
-    stale = any(ages[stream] > stale_seconds for stream in expected)
+    stale = stored.stale_streams(known, ages, stale_seconds)
     return Check(
         name="streams",
         reason="streams have had nothing new for too long" if stale else "",

@@ -6,6 +6,7 @@ Figures are of kinds of streams; whose a row is plays no part.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -28,6 +29,8 @@ from marketdata.coverage.spans import Span, clipped, minus, union
 from marketdata.models import CaptureGap, CaptureLease, CoverageInterval
 
 WINDOW = timedelta(hours=24)
+# How much the clock of capture, which dates gaps, may be behind the database's, which dates the lease.
+CLOCKS_APART = timedelta(seconds=5)
 # In these rows are missing, or may be; what was pruned was there, and nobody wants it back.
 MISSING = (CaptureGap.State.OPEN, CaptureGap.State.PARTIAL, CaptureGap.State.UNFILLABLE)
 
@@ -97,10 +100,40 @@ def expected_streams(known: Freshness) -> set[str]:
     return streams & {str(stream) for stream in PUBLIC_STREAMS}
 
 
+def stale_streams(known: Freshness, ages: dict[str, float], seconds: float) -> list[str]:
+    """Those of the expected streams that had nothing new for so long; of what is captured no
+    longer nothing is to be expected."""
+    stale = {stream for stream in expected_streams(known) if ages[stream] > seconds}
+    if stale and (captured := captured_feeds()):
+        stale &= {feed.stream for feed in captured}
+    return sorted(stale)
+
+
+def captured_feeds() -> set[Feed]:
+    """What the capture at work serves, or the last one did; nothing where that is not known.
+
+    Since it took the lease it has written of each: up to where it is vouched for, or the gap with
+    which it begins, be that a new one or one that was left without an end.
+    """
+    began = CaptureLease.objects.values_list("acquired_at", flat=True).first()
+    if began is None:
+        return set()
+    since = began - CLOCKS_APART
+    gaps = CaptureGap.objects.filter(
+        models.Q(created_at__gte=since) | models.Q(ended_at=None, updated_at__gte=since)
+    )
+    vouched = CoverageInterval.objects.filter(
+        source=CoverageInterval.Source.LIVE, ended_at__gte=began
+    )
+    columns = ("stream", "symbol", "account")
+    return {Feed(*row) for rows in (gaps, vouched) for row in rows.values_list(*columns).distinct()}
+
+
 def lasting_gaps(older_than: timedelta) -> dict[str, int]:
     """How many gaps of each stream go on, or wait for REST, for longer than that.
 
-    Those that wait for an archive, because REST shows no more, are not counted.
+    Those that wait for an archive, because REST shows no more, are not counted, nor are those of
+    symbols and accounts that are captured no longer: nobody repairs them without being asked to.
     """
     latest = timezone.now() - older_than
     gaps = CaptureGap.objects.filter(
@@ -113,7 +146,9 @@ def lasting_gaps(older_than: timedelta) -> dict[str, int]:
         note=Coalesce(KT("evidence__note"), models.Value(""), output_field=models.TextField())
     )
     gaps = noted.exclude(note=BEYOND_REACH)
-    return dict(gaps.values_list("stream").annotate(models.Count("pk")).order_by("stream"))
+    feeds = [Feed(*row) for row in gaps.values_list("stream", "symbol", "account")]
+    captured = captured_feeds() if feeds else set()
+    return dict(sorted(Counter(f.stream for f in feeds if f in captured or not captured).items()))
 
 
 def gap_totals(now: datetime) -> Iterator[tuple[str, str, int, float]]:
@@ -130,12 +165,16 @@ def gap_totals(now: datetime) -> Iterator[tuple[str, str, int, float]]:
 
 
 def figures(now: datetime) -> dict[str, StreamFigures]:
-    """What is covered and what is missing of the last 24 hours, by stream."""
-    window = Span(now - WINDOW, now)
-    covered, gaps = (
-        _spans(CoverageInterval, window),
-        _spans(CaptureGap, window, state__in=MISSING),
-    )
+    """What is covered and what is missing of the last 24 hours, by stream.
+
+    A gap without an end goes on as long as its symbol or account is captured.
+    """
+    window, captured = Span(now - WINDOW, now), captured_feeds()
+    covered = _spans(CoverageInterval, window)
+    gaps = _spans(CaptureGap, window, state__in=MISSING, ended_at__isnull=False)
+    for feed, spans in _spans(CaptureGap, window, state__in=MISSING, ended_at=None).items():
+        if feed in captured or not captured:
+            gaps.setdefault(feed, []).extend(spans)
     found: dict[str, StreamFigures] = {}
     for feed in covered.keys() | gaps.keys():
         told = found.setdefault(feed.stream, StreamFigures())

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import socket
+from datetime import timedelta
 
 import pytest
 import requests
+from django.db.models import F
 from prometheus_client.parser import text_string_to_metric_families
 
+from marketdata.capture.feeds import Feed
 from marketdata.capture.service import CaptureService
 from marketdata.exits import ConfigurationError
 from marketdata.health import metrics
 from marketdata.health.server import checked_address, serving
-from marketdata.tests.capture.conftest import capture_config, until
+from marketdata.health.stored import captured_feeds
+from marketdata.models import CaptureGap, CoverageInterval
+from marketdata.tests.capture.conftest import Running, capture_config, until
 
 FREE = "127.0.0.1:0"
 ROWS = "gridbot_capture_rows_total"
@@ -121,6 +126,35 @@ def assert_all_is_told(port):
     assert not [
         word for word in ("alice", "bob", "charlie", "main", "USDT") if word in get(port).text
     ]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_database_knows_what_is_captured_and_what_is_no_longer(sandbox, capturing):
+    known = {
+        Feed(stream, symbol)
+        for stream in ("trades", "tickers")
+        for symbol in ("BTCUSDT", "ETHUSDT")
+    }
+    with capturing() as running:
+        assert captured_feeds() == known, "before the first row"
+        for symbol in ("BTCUSDT", "ETHUSDT"):
+            sandbox.send_trades(symbol, sandbox.make_trades(symbol, 3))
+            sandbox.send_ticker(symbol, lastPrice="61000.5")
+        sandbox.drain()
+        running.finish()
+    an_hour = timedelta(hours=1)
+    # Or it would have to be waited for.
+    CoverageInterval.objects.update(
+        started_at=F("started_at") - an_hour, ended_at=F("ended_at") - an_hour
+    )
+    CaptureGap.objects.update(created_at=F("created_at") - an_hour)
+    sandbox.refuse(3600)
+    service = CaptureService(capture_config(sandbox, symbols=("BTCUSDT",)))
+    again = Running(service)
+    again.thread.start()
+    until(lambda: service.books.gaps.open_since())
+    until(lambda: captured_feeds() == {feed for feed in known if feed.symbol == "BTCUSDT"})
+    again.finish()
 
 
 def test_a_hung_part_is_no_healthy_process(sandbox, monkeypatch, db):
