@@ -54,6 +54,11 @@ class Intake(Store[Record]):
         self._refusal: type[AnyDatabaseError] | None = None
         tally.watch(self.pending)
 
+    @property
+    def is_refused(self) -> bool:
+        """Whether the database did not take what it was last given."""
+        return self._refusal is not None
+
     def key(self, account_id: UUID | None = None) -> StreamKey:
         """The books' name of this stream, of an account where it is private."""
         return StreamKey(self.stream, account_id)

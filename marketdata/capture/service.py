@@ -120,7 +120,7 @@ class CaptureService:
                         on_ready()
                     self._summary.tick()
                     on_tick(self)
-                    if duration is not None and time.monotonic() - self._began >= duration:
+                    if duration is not None and self.seconds >= duration:
                         break
             finally:
                 self._guard.end_is_near()
@@ -204,7 +204,7 @@ class CaptureService:
         set_aside = self.private.set_aside if self.private else {}
         names = self.private.names if self.private else {}
         return CaptureReport(
-            seconds=time.monotonic() - self._began,
+            seconds=self.seconds,
             streams=self.status(),
             gaps=self.books.gaps.opened,
             reconnects=sum(
@@ -235,9 +235,14 @@ class CaptureService:
         ]
 
     @property
+    def seconds(self) -> float:
+        """For how long it has been at work."""
+        return time.monotonic() - self._began
+
+    @property
     def is_database_away(self) -> bool:
-        """Whether the database did not take what the service last had to write."""
-        return self._database_away
+        """Whether the database did not take what the service, or a writer, last had to write."""
+        return self._database_away or any(writer.is_refused for writer in self._writers)
 
     @property
     def streams(self) -> list[Stream]:
@@ -267,7 +272,7 @@ class CaptureService:
         return heard
 
     def _may_call_itself_ready(self) -> bool:
-        if self.repairs is None or time.monotonic() - self._began >= READY_SECONDS:
+        if self.repairs is None or self.seconds >= READY_SECONDS:
             return True
         # While the database is away nobody knows yet who is to be served.
         return not self._database_away and self.repairs.is_settled

@@ -63,7 +63,8 @@ DATABASE_UP = Described(
 )
 MESSAGE_AGE = Described(
     "gridbot_capture_last_message_age_seconds",
-    "Since the last frame of the stream, of any symbol or account.",
+    "Since the last frame of the stream, of any symbol or account; of a public one that had none "
+    "since capture began.",
     _OF,
 )
 LAG = Described(
@@ -98,7 +99,8 @@ GAPS = Described(
 )
 OPEN_GAPS = Described(
     "gridbot_capture_open_gaps",
-    "Gaps that go on: symbols or accounts of the stream that are not captured now.",
+    "Gaps that go on: symbols or accounts of the stream that are not captured now, but for accounts "
+    "that are set aside.",
     _OF,
 )
 OPEN_GAP_AGE = Described(
@@ -131,7 +133,9 @@ CLOCK_SKEW = Described(
     "By how much this machine's clock was ahead of the exchange's at the last REST answer.",
 )
 ACCOUNTS = Described(
-    "gridbot_capture_accounts", "Accounts that are served, and that are set aside.", ("state",)
+    "gridbot_capture_accounts",
+    "Accounts that are served, and that are set aside, as their key may not do what is needed.",
+    ("state",),
 )
 PROGRESS = Described(
     "gridbot_capture_part_silent_seconds",

@@ -12,6 +12,7 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from marketdata.bybit.telemetry import TELEMETRY
+from marketdata.capture.feeds import Feed
 from marketdata.capture.report import StreamStatus
 from marketdata.capture.service import CaptureService
 from marketdata.capture.tally import Counts
@@ -21,6 +22,14 @@ from marketdata.health.metrics import Sample
 # What is no outcome of a row: that it came, and that it waits on disk.
 UNSETTLED = ("received", "spooled")
 OUTCOMES = tuple(each.name for each in fields(Counts) if each.name not in UNSETTLED)
+
+
+def open_gaps(service: CaptureService) -> dict[Feed, datetime]:
+    """The gaps that go on, and since when, but for those of accounts that are set aside: what a key
+    may not do is its tenant's trouble, and not that of capture."""
+    aside = service.private.set_aside if service.private else {}
+    gaps = service.books.gaps.open_since()
+    return {feed: since for feed, since in gaps.items() if feed.account_id not in aside}
 
 
 class CaptureMetrics(Collector):
@@ -47,7 +56,8 @@ class CaptureMetrics(Collector):
         yield metrics.CLOCK_SKEW.single(TELEMETRY.clock_skew)
         private = service.private
         aside = len(private.set_aside) if private else 0
-        served = len(private.supervisors) if private else 0
+        supervisors = private.supervisors if private else []
+        served = sum(not (each.refusal or each.partial_refusal) for each in supervisors)
         states = [(("served",), float(served)), (("set_aside",), float(aside))]
         yield metrics.ACCOUNTS.family(states)
         silent: dict[str, float] = {}
@@ -59,7 +69,12 @@ class CaptureMetrics(Collector):
         counts: dict[str, Counter[str]] = {}
         for each in streams:
             counts.setdefault(each.stream, Counter()).update(each.counts)
-        silent = [(each.stream, each.silent_seconds) for each in streams]
+        silent = [(str(each.stream), each.silent_seconds) for each in streams]
+        heard = {stream for stream, seconds in silent if seconds is not None}
+        public = self._service.public.writers if self._service.public else []
+        # What never came is as silent as what comes no more, and no less in need of an alert.
+        for stream in {str(writer.stream) for writer in public} - heard:
+            silent.append((stream, self._service.seconds))
         yield metrics.MESSAGE_AGE.family(_by_stream(silent, min))
         lags = [(each.stream, each.lag_seconds) for each in streams]
         yield metrics.LAG.family(_by_stream(lags, max))
@@ -90,15 +105,15 @@ class CaptureMetrics(Collector):
         yield metrics.DISK_FREE.single(free)
 
     def _gaps(self) -> Iterator[Metric]:
-        gaps, now = self._service.books.gaps, datetime.now(UTC)
+        now = datetime.now(UTC)
         count: Counter[str] = Counter()
         oldest: dict[str, float] = {}
         for stream in self._service.streams:
             count[stream], oldest[stream] = 0, 0.0
-        for feed, since in gaps.open_since().items():
+        for feed, since in open_gaps(self._service).items():
             count[feed.stream] += 1
             oldest[feed.stream] = max(oldest.get(feed.stream, 0.0), (now - since).total_seconds())
-        yield metrics.GAPS.single(gaps.opened)
+        yield metrics.GAPS.single(self._service.books.gaps.opened)
         yield metrics.OPEN_GAPS.family(((stream,), number) for stream, number in count.items())
         yield metrics.OPEN_GAP_AGE.family(((stream,), age) for stream, age in oldest.items())
 

@@ -24,7 +24,7 @@ from marketdata.bybit.environments import is_loopback
 from marketdata.capture.service import CaptureService
 from marketdata.exits import ConfigurationError
 from marketdata.health.checks import Check, as_json
-from marketdata.health.of_capture import CaptureMetrics
+from marketdata.health.of_capture import CaptureMetrics, open_gaps
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ def liveness(service: CaptureService) -> list[Check]:
 
 def readiness(service: CaptureService) -> list[Check]:
     """Whether capture does its work: repaired once, a database that takes rows, no gap open."""
-    gaps = service.books.gaps.open_since()
+    gaps = open_gaps(service)
     streams = sorted({str(feed.stream) for feed in gaps})
     return [
         *liveness(service),

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 import requests
+from django.db import ProgrammingError
 from django.db.models import F
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -126,6 +127,58 @@ def assert_all_is_told(port):
     assert not [
         word for word in ("alice", "bob", "charlie", "main", "USDT") if word in get(port).text
     ]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_key_that_is_refused_is_one_tenants_trouble(exchange, repairing):
+    exchange.set_account("bob/main", refusal="params")
+    with (
+        repairing("alice/main", "charlie/main") as running,
+        serving(running.service, FREE) as port,
+    ):
+        until(lambda: Scraped(port)("gridbot_capture_accounts", state="set_aside") == 1)
+        assert running.service.books.gaps.open_since(), "bob's"
+        for name in ("alice/main", "charlie/main"):
+            exchange.script(name, 2)
+        until(lambda: get(port, "/readyz").status_code == 200)
+        told = Scraped(port)
+        assert told("gridbot_capture_accounts", state="served") == 2
+        assert told("gridbot_capture_connections", kind="private", state="down") == 1
+        assert told("gridbot_capture_open_gaps", stream="executions") == 0
+        assert told("gridbot_capture_open_gap_seconds", stream="executions") == 0
+        running.finish()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_table_that_takes_no_rows_shows_though_the_books_are_written(
+    sandbox, capturing, monkeypatch
+):
+    def refuse(*args):
+        raise ProgrammingError("permission denied for table public_trades")
+
+    service = CaptureService(capture_config(sandbox))
+    with serving(service, FREE) as port, capturing(service) as running:
+        sandbox.send_trades("BTCUSDT", sandbox.make_trades("BTCUSDT", 3))
+        until(lambda: get(port, "/readyz").status_code == 200)
+        with monkeypatch.context() as broken:
+            broken.setattr(service.public.writers[0], "_insert", refuse)
+            sandbox.send_trades("BTCUSDT", sandbox.make_trades("BTCUSDT", 3))
+            until(lambda: Scraped(port)("gridbot_capture_database_up") == 0)
+            assert get(port, "/readyz").json()["checks"]["database"]["ok"] is False
+        until(lambda: Scraped(port)("gridbot_capture_database_up") == 1)
+        running.finish()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_stream_that_never_brought_anything_grows_old(sandbox, capturing):
+    service = CaptureService(capture_config(sandbox))
+    age = "gridbot_capture_last_message_age_seconds"
+    with serving(service, FREE) as port, capturing(service) as running:
+        until(lambda: service.is_ready)
+        service._began -= 500
+        until(lambda: (Scraped(port)(age, stream="tickers") or 500) < 60)
+        assert Scraped(port)(age, stream="trades") > 500
+        running.finish()
 
 
 @pytest.mark.django_db(transaction=True)
