@@ -8,7 +8,7 @@ from ipaddress import ip_network
 
 import pytest
 from django.core.cache import cache
-from django.db import OperationalError, connection
+from django.db import OperationalError, ProgrammingError, connection
 from django.test import Client
 from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
@@ -335,6 +335,65 @@ def test_what_was_pruned_is_not_missing(client, bearer):
     assert told["gridbot_stream_missing_seconds", "trades"] == 0
     assert told["gridbot_gaps", "pruned", "trades"] == 1
     assert failing(client) == []
+
+
+@pytest.fixture
+def locked_trades(transactional_db, monkeypatch):
+    """A table that somebody has locked, as a long migration does."""
+    if connection.vendor != "postgresql":
+        pytest.skip("readers of SQLite wait for nobody")
+    import psycopg
+
+    monkeypatch.setattr(stored, "PATIENCE_SECONDS", 0.2)
+    known = connection.get_connection_params()
+    where = {
+        key: known[key] for key in ("dbname", "host", "port", "user", "password") if key in known
+    }
+    with psycopg.connect(**where) as other:
+        other.execute("LOCK TABLE public_trades IN ACCESS EXCLUSIVE MODE")
+        yield
+        other.rollback()
+
+
+def test_a_probe_does_not_wait_for_a_locked_table(client, bearer, locked_trades):
+    code, told = checks(client)
+    assert (code, [name for name, each in told.items() if each["ok"]]) == (
+        503,
+        ["database", "migrations"],
+    )
+    assert scraped(client, **bearer) == {("gridbot_database_up",): 0}
+
+
+@pytest.mark.django_db
+def test_nobody_else_has_to_hurry_afterwards(client, bearer):
+    if connection.vendor != "postgresql":
+        pytest.skip("readers of SQLite wait for nobody")
+
+    def patience():
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW statement_timeout")
+            return cursor.fetchone()
+
+    before = patience()
+    client.get("/readyz")
+    client.get("/metrics", **bearer)
+    assert patience() == before
+
+
+@pytest.mark.django_db
+def test_metrics_of_a_database_that_lacks_tables_tell_of_its_migrations(
+    client, bearer, monkeypatch
+):
+    def refuse(*args):
+        raise ProgrammingError("no such table")
+
+    known = stored._known_migrations() | {("marketdata", "9999_to_come")}
+    monkeypatch.setattr(stored, "_known_migrations", lambda: known)
+    monkeypatch.setattr(stored, "freshness", refuse)
+    assert scraped(client, **bearer) == {
+        ("gridbot_database_up",): 1,
+        ("gridbot_migrations_pending",): 1,
+    }
 
 
 @pytest.mark.django_db

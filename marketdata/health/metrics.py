@@ -152,7 +152,7 @@ CAPTURE = (
 # --- Of the web process, from the database ----------------------------------------------------
 
 STORE_UP = Described(
-    "gridbot_database_up", "1 when the database answers; without it the others are missing."
+    "gridbot_database_up", "1 when the database answers in time; without it the others are missing."
 )
 STORE_BYTES = Described(
     "gridbot_database_size_bytes", "Size of the database; of SQLite the file with its log."

@@ -15,7 +15,8 @@ from marketdata.models import QuarantinedMessage
 
 
 class StoredMetrics(Collector):
-    """The metrics of the database; of one that does not answer only that it does not."""
+    """The metrics of the database; of one that does not answer only that it does not, and of one
+    that lacks migrations perhaps only that."""
 
     def describe(self) -> Iterable[Metric]:
         """All of them, without values: so that registering asks no database."""
@@ -23,19 +24,24 @@ class StoredMetrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """All of them as they are now."""
+        pending, families = 0, []
         try:
-            families = list(self._families())
+            with stored.in_a_hurry():
+                pending = stored.pending_migrations()
+                families = list(self._families())
         except AnyDatabaseError:
             connection.close()
-            yield metrics.STORE_UP.single(0)
+            # One that lacks migrations lacks tables or columns, and answers all the same.
+            yield metrics.STORE_UP.single(pending > 0)
+            yield metrics.MIGRATIONS.single(pending or None)
         else:
             yield metrics.STORE_UP.single(1)
+            yield metrics.MIGRATIONS.single(pending)
             yield from families
 
     def _families(self) -> Iterator[Metric]:
         now, known = timezone.now(), stored.freshness()
         yield metrics.STORE_BYTES.single(stored.database_bytes())
-        yield metrics.MIGRATIONS.single(stored.pending_migrations())
         yield metrics.RUNNING.single(stored.capture_is_running())
         for described, times in (
             (metrics.ROW_AGE, known.rows),

@@ -25,7 +25,8 @@ def readiness(*, stale_seconds: float, gap_seconds: float) -> list[Check]:
     """
     checks: list[Check] = []
     try:
-        checks.extend(_checks(stale_seconds, gap_seconds))
+        with stored.in_a_hurry():
+            checks.extend(_checks(stale_seconds, gap_seconds))
     except AnyDatabaseError as error:
         connection.close()
         if not checks:

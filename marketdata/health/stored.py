@@ -8,12 +8,13 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
+from django.db import Error as AnyDatabaseError
 from django.db import connection, models
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
@@ -29,6 +30,8 @@ from marketdata.coverage.spans import Span, clipped, minus, union
 from marketdata.models import CaptureGap, CaptureLease, CoverageInterval
 
 WINDOW = timedelta(hours=24)
+# Prometheus waits for ten seconds, unless it is told otherwise.
+PATIENCE_SECONDS = 5.0
 # How much the clock of capture, which dates gaps, may be behind the database's, which dates the lease.
 CLOCKS_APART = timedelta(seconds=5)
 # In these rows are missing, or may be; what was pruned was there, and nobody wants it back.
@@ -57,6 +60,26 @@ class Freshness:
             stream: max(at, self.rows.get(stream, at)) for stream, at in self.vouched.items()
         }
         return {stream: (now - at).total_seconds() for stream, at in newest.items()}
+
+
+@contextmanager
+def in_a_hurry() -> Iterator[None]:
+    """No statement of the block takes longer than PATIENCE_SECONDS: who asks for health waits for
+    no lock, and a site whose probes wait has nobody left to answer. Raises DatabaseError.
+
+    SQLite's readers wait for nobody.
+    """
+    if connection.vendor != "postgresql":
+        yield
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET statement_timeout = {int(PATIENCE_SECONDS * 1000)}")
+    try:
+        yield
+    finally:
+        # Others may go on with this connection; one that broke is closed, and its settings with it.
+        with suppress(AnyDatabaseError), connection.cursor() as cursor:
+            cursor.execute("RESET statement_timeout")
 
 
 @cache
