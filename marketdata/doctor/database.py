@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final
 
 from django.conf import settings
@@ -14,7 +15,7 @@ from django.utils import timezone
 from marketdata.capture.startup import check_stamp
 from marketdata.doctor.findings import Finding, Level, error, warning
 from marketdata.exits import ConfigurationError, ExitCode, first_line
-from marketdata.health.stored import pending_migrations
+from marketdata.health.stored import capture_is_running, pending_migrations
 from marketdata.models import CaptureLease
 
 # The lease of capture ends by the database's clock, and everything else is by ours.
@@ -27,26 +28,81 @@ SERVER_SETTINGS: Final = (
     ("full_page_writes", {"on"}, Level.ERROR, LOSES),
     ("synchronous_commit", {"on", "remote_apply", "remote_write", "local"}, Level.ERROR, LOSES),
     ("server_encoding", {"UTF8"}, Level.ERROR, "texts of the exchange do not fit"),
-    ("transaction_read_only", {"off"}, Level.ERROR, "it only reads: is it a standby?"),
+    ("transaction_read_only", {"off"}, Level.ERROR, "it only reads, as a standby does"),
 )
 # PRAGMA synchronous: 2 is FULL (https://www.sqlite.org/pragma.html#pragma_synchronous).
 FULL: Final = 2
+# What capture does with its tables (https://www.postgresql.org/docs/current/functions-info.html).
+RIGHTS: Final = """
+    SELECT relname FROM pg_class WHERE relname = ANY(%s) AND pg_table_is_visible(oid) AND NOT (
+        has_table_privilege(oid, 'SELECT') AND has_table_privilege(oid, 'INSERT')
+        AND has_table_privilege(oid, 'UPDATE') AND has_table_privilege(oid, 'DELETE')
+    ) ORDER BY relname
+"""
+MIGRATIONS: Final = "django_migrations"
 
 
 def check_database() -> list[Finding]:
-    """Everything about the database; where it does not answer, that alone."""
+    """Everything about the database; where it does not answer, or not to this user, that alone."""
+    if not is_there():
+        found = f"There is no {connection.settings_dict['NAME']}."
+        advice = "Run `manage.py migrate` as the user that capture runs as, or set DATABASE_URL."
+        return [error("database", found, advice)]
     try:
-        connection.ensure_connection()
-        findings = list(_server() if connection.vendor == "postgresql" else _file())
-        pending = pending_migrations()
+        return _asked_for_all()
     except AnyDatabaseError as problem:
         connection.close()
         advice = "Start it, and see that DATABASE_URL names it and that its password is right."
         return [error("database", first_line(problem), advice, ExitCode.UNAVAILABLE)]
-    if pending:
+
+
+def is_there() -> bool:
+    """Whether there is a database to ask: SQLite would make the file that is missing."""
+    if connection.vendor != "sqlite" or connection.is_in_memory_db():  # type: ignore[attr-defined]
+        return True
+    return Path(connection.settings_dict["NAME"]).exists()
+
+
+def _asked_for_all() -> list[Finding]:
+    is_server = connection.vendor == "postgresql"
+    if not is_server and (refused := _rights_on_file()):
+        return [refused]
+    connection.ensure_connection()
+    findings = list(_server() if is_server else _file())
+    if is_server and (refused := _rights_on_tables()):
+        return [*findings, refused]
+    if pending := pending_migrations():
         found = f"{pending} migrations are missing."
         return [*findings, error("migrations", found, "Run `manage.py migrate`.")]
     return [*findings, Finding("migrations", "All are there."), _stamp(), _lease()]
+
+
+def _rights_on_file() -> Finding | None:
+    if connection.is_in_memory_db():  # type: ignore[attr-defined]
+        return None
+    file = Path(connection.settings_dict["NAME"])
+    # SQLite writes files beside it.
+    if os.access(file, os.R_OK | os.W_OK) and os.access(file.parent, os.W_OK):
+        return None
+    advice = (
+        f"Run the doctor as the user that capture runs as; chown {file.parent} and {file}* to it."
+    )
+    return error("database", f"This user may not write to {file}.", advice)
+
+
+def _rights_on_tables() -> Finding | None:
+    tables = [MIGRATIONS, *connection.introspection.django_table_names()]
+    with connection.cursor() as cursor:
+        cursor.execute(RIGHTS, [tables])
+        refused = [name for (name,) in cursor.fetchall()]
+    if not refused:
+        return None
+    role = connection.settings_dict["USER"]
+    found = f"The role {role} may not read and write {len(refused)} tables: {refused[0]}"
+    advice = (
+        "Have their owner grant SELECT, INSERT, UPDATE and DELETE, or let DATABASE_URL name it."
+    )
+    return error("database", found, advice)
 
 
 def _file() -> Iterator[Finding]:
@@ -104,8 +160,8 @@ def _stamp() -> Finding:
 
 
 def _lease() -> Finding:
-    row = CaptureLease.objects.filter(pk=1).first()
-    if row is not None and row.expires_at > datetime.now(UTC):
+    row = CaptureLease.objects.first()
+    if row is not None and capture_is_running():
         since = f"{row.acquired_at:%F %H:%M:%S} UTC"
         return Finding("capture", f"At work since {since}: {row.holder}.")
     found = "No capture is at work." if row else "Nothing was ever captured."

@@ -13,7 +13,7 @@ from django.db import connection
 
 from accounts.management.teaching import TeachingCommand
 from accounts.models import BybitAccount
-from marketdata.doctor.database import check_database
+from marketdata.doctor.database import check_database, is_there
 from marketdata.doctor.display import as_json, table_of
 from marketdata.doctor.exchange import accounts_in_use, check_exchange
 from marketdata.doctor.findings import gravest
@@ -74,7 +74,7 @@ class Command(TeachingCommand):
 def _accounts() -> list[BybitAccount]:
     """The accounts in use; none while the database, of which that is said already, is away."""
     try:
-        return accounts_in_use()
+        return accounts_in_use() if is_there() else []
     except AnyDatabaseError:
         connection.close()
         return []

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import struct
+import subprocess
+import sys
 from collections import namedtuple
 from datetime import timedelta
 from pathlib import Path
@@ -198,6 +201,43 @@ def test_a_database_that_is_away_leaves_the_rest_to_be_looked_at(doctor, monkeyp
     code, findings = doctor("--offline")
     assert (code, of(findings, "database")[-1]["found"]) == (75, "connection refused")
     assert of(findings, "disk")
+
+
+def test_a_file_that_is_not_there_is_not_made(tmp_path):
+    file = tmp_path / "none.db"
+    given = os.environ | {
+        "DATABASE_URL": f"sqlite:///{file}", "BYBIT_REST_URL": "http://127.0.0.1:1",
+        "BYBIT_WS_PUBLIC_URL": "ws://127.0.0.1:1", "EVENTSAVER_ENVIRONMENT": "sandbox",
+        "DJANGO_SETTINGS_MODULE": "gridbot_site.settings", "SECRET_KEY": "x" * 50,
+    }  # fmt: skip
+    command = [sys.executable, "-m", "django", "doctor", "--json"]
+    told = json.loads(subprocess.run(command, env=given, stdout=subprocess.PIPE).stdout)
+    [found] = of(told["findings"], "database")
+    assert (found["exit_code"], found["found"]) == (4, f"There is no {file}.")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_database_that_this_user_may_not_write_to_is_found(doctor, monkeypatch):
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("CREATE ROLE reader")
+            cursor.execute("GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader")
+            cursor.execute("SET ROLE reader")
+    else:
+        # Root, who may run these tests, may write everywhere.
+        monkeypatch.setattr(connection, "is_in_memory_db", lambda: False)
+        monkeypatch.setitem(connection.settings_dict, "NAME", __file__)
+        monkeypatch.setattr(database.os, "access", lambda path, mode: not mode & os.W_OK)
+    try:
+        code, findings = doctor("--offline")
+    finally:
+        if connection.vendor == "postgresql":
+            with connection.cursor() as cursor:
+                cursor.execute("RESET ROLE; DROP OWNED BY reader; DROP ROLE reader")
+    assert code == ExitCode.CONFIGURATION
+    assert "may not" in of(findings, "database")[-1]["found"]
+    assert not of(findings, "migrations")
 
 
 @pytest.mark.django_db(transaction=True)
