@@ -20,6 +20,7 @@ from accounts.models import ApiCredential, BybitAccount
 from accounts.vault import VaultError
 from marketdata.bybit.api_keys import ApiKeyInformation
 from marketdata.bybit.environments import Endpoints
+from marketdata.bybit.error_table import TIMESTAMP_CODE
 from marketdata.bybit.errors import BybitError, ExchangeRejected
 from marketdata.bybit.rest_client import BybitRestClient
 from marketdata.capture.accounts import (
@@ -35,6 +36,7 @@ from marketdata.exits import ExitCode
 REFUSED_WORDS: Final = ("withdraw", "transfer")
 WARNING_DAYS: Final = (1, 7, 14)
 NOT_ACCEPTED: Final = "The exchange does not accept the key: "
+WRONG_TIME: Final = "The exchange does not accept the time of this machine's clock: "
 ANYWHERE: Final = "it is bound to no IP address: whoever has it may use it from anywhere"
 NOT_UNIFIED: Final = "the account is not a unified one, and gridbot reads no other"
 
@@ -121,8 +123,12 @@ def _check(account: BybitAccount, endpoints: Endpoints, secrets: OpenedSecrets) 
     try:
         information = _asked(account, credential, endpoints, secrets)
     except ExchangeRejected as error:
-        reason = f"{NOT_ACCEPTED}{error}"
-        note_state(account.pk, reason)
+        if error.code == TIMESTAMP_CODE:
+            # Which says nothing of the key, nor against the account.
+            reason = f"{WRONG_TIME}{error}"
+        else:
+            reason = f"{NOT_ACCEPTED}{error}"
+            note_state(account.pk, reason)
         return Checked(account=name, outcome=Outcome.NOT_ACCEPTED, reason=reason, code=error.code)
     except BybitError as error:
         return Checked(account=name, outcome=Outcome.UNKNOWN, reason=str(error))

@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from django.conf import settings
+from django.db import Error as AnyDatabaseError
+from django.db import connection
 
 from accounts.models import ApiCredential, BybitAccount, User
 from accounts.vault import VaultError
@@ -21,7 +23,7 @@ from marketdata.bybit.ws_private import PrivateWebSocketClient
 from marketdata.capture.accounts import OpenedSecrets, context_of, full_name
 from marketdata.capture.startup import ALL_SYMBOLS
 from marketdata.doctor.findings import Finding, Level, error, warning
-from marketdata.exits import ExitCode
+from marketdata.exits import ExitCode, first_line
 from marketdata.key_check import Checked, Outcome, check_accounts
 
 # The exchange refuses a signed request whose time is a second ahead of its own, or five behind
@@ -56,24 +58,37 @@ def check_exchange(accounts: list[BybitAccount]) -> list[Finding]:
     mine = settings.EVENTSAVER_ENVIRONMENT
     environments = {mine} | {Environment(account.environment) for account in accounts}
     findings: list[Finding] = []
-    wrong_clock: set[str] = set()
+    # Whatever was signed by a wrong clock would be refused, and the keys would be blamed for it;
+    # and where nobody answers each account would be waited for in vain.
+    in_vain: dict[str, str] = {}
     for environment in sorted(environments):
         told = list(check_rest(environment))
-        if any(each.check == "clock" and each.level == Level.ERROR for each in told):
-            wrong_clock.add(environment)
+        for each in told:
+            if each.level == Level.ERROR:
+                in_vain[environment] = each.advice
         findings += told
     findings.append(_public(mine))
-    # Whatever was signed now would be refused, and the keys would be blamed for it.
-    asked = [account for account in accounts if account.environment not in wrong_clock]
-    if len(asked) < len(accounts):
-        found = f"Of {len(accounts) - len(asked)} accounts they are not asked for."
-        findings.append(warning("keys", found, f"First: {CLOCK_ADVICE}"))
-    checked = check_accounts(asked, settings.BYBIT_ENDPOINTS)
-    for account, each in zip(asked, checked, strict=True):
-        findings += _key(each)
-        if each.outcome == Outcome.OK:
-            findings.append(_private(account))
+    for where, advice in in_vain.items():
+        if count := sum(account.environment == where for account in accounts):
+            found = f"Of {count} accounts of {where} they are not asked for."
+            findings.append(warning("keys", found, f"First: {advice}"))
+    asked = [account for account in accounts if account.environment not in in_vain]
+    try:
+        findings.extend(_keys(asked))
+    except AnyDatabaseError as problem:
+        connection.close()
+        found = f"What is said of them cannot be kept: {first_line(problem)}"
+        advice = "Look at what is said of the database."
+        findings.append(error("keys", found, advice, ExitCode.UNAVAILABLE))
     return findings
+
+
+def _keys(accounts: list[BybitAccount]) -> Iterator[Finding]:
+    checked = check_accounts(accounts, settings.BYBIT_ENDPOINTS)
+    for account, each in zip(accounts, checked, strict=True):
+        yield from _key(each)
+        if each.outcome == Outcome.OK:
+            yield _private(account)
 
 
 def accounts_in_use() -> list[BybitAccount]:

@@ -21,7 +21,7 @@ from django.utils import timezone
 from accounts.models import BybitAccount
 from accounts.tests.factories import ApiCredentialFactory, BybitAccountFactory
 from marketdata.bybit.environments import Endpoints
-from marketdata.doctor import database, machine
+from marketdata.doctor import database, exchange, machine
 from marketdata.doctor.exchange import CLOCK_ADVICE
 from marketdata.doctor.findings import Finding, Level, error, gravest
 from marketdata.exits import ExitCode
@@ -136,7 +136,7 @@ def test_a_skewed_clock_is_found_and_no_key_is_blamed_for_it(doctor, settings, a
     assert float(measured) == pytest.approx(ahead, abs=1)
     if level == Level.ERROR:
         assert got == code
-        assert "Of 1 accounts they are not asked for." in [
+        assert "Of 1 accounts of sandbox they are not asked for." in [
             each["found"] for each in of(findings, "keys")
         ]
         assert BybitAccount.objects.unscoped().get(pk=account.pk).status == "enabled"
@@ -152,6 +152,9 @@ def test_a_refusal_of_the_time_alone_is_the_clocks_fault(tenants, doctor, privat
     code, findings = doctor()
     assert code == 1
     assert {each["advice"] for each in of(findings, "keys")} == {CLOCK_ADVICE}
+    assert not [each for each in of(findings, "keys") if "accept the key" in each["found"]]
+    statuses = BybitAccount.objects.unscoped().values_list("status", flat=True)
+    assert set(statuses) == {"enabled"}
 
 
 def test_an_exchange_that_is_not_there_is_75_and_nothing_else_suffers(doctor, settings):
@@ -161,6 +164,32 @@ def test_an_exchange_that_is_not_there_is_75_and_nothing_else_suffers(doctor, se
     assert [each["level"] for each in of(findings, "endpoints")] == [Level.ERROR] * 2
     assert worst(findings, "migrations") == Level.OK
     assert doctor("--offline")[0] == 0
+
+
+def test_keys_are_not_asked_for_where_nobody_answers(doctor, settings, monkeypatch):
+    settings.BYBIT_ENDPOINTS = NOWHERE
+    BybitAccountFactory.create_batch(2, environment="sandbox")
+    asked = []
+    monkeypatch.setattr(
+        exchange, "check_accounts", lambda accounts, _: asked.extend(accounts) or []
+    )
+    code, findings = doctor()
+    assert (code, asked) == (ExitCode.UNAVAILABLE, [])
+    [found] = of(findings, "keys")
+    assert (found["found"], found["advice"]) == (
+        "Of 2 accounts of sandbox they are not asked for.",
+        f"First: {exchange.REACH_ADVICE}",
+    )
+
+
+def test_a_database_that_takes_no_word_of_a_key_is_said(tenants, doctor, monkeypatch):
+    def refuse(*args):
+        raise OperationalError("attempt to write a readonly database")
+
+    monkeypatch.setattr("marketdata.key_check._write_down", refuse)
+    code, findings = doctor()
+    assert code == ExitCode.UNAVAILABLE
+    assert "attempt to write a readonly database" in of(findings, "keys")[0]["found"]
 
 
 def test_a_topic_that_is_refused_is_a_wrong_setting(tenants, doctor, settings):
