@@ -235,6 +235,11 @@ class CaptureService:
         ]
 
     @property
+    def is_capturing(self) -> bool:
+        """Whether its connections are to bring something: it neither stands by nor starts or ends."""
+        return self._running
+
+    @property
     def seconds(self) -> float:
         """For how long it has been at work."""
         return time.monotonic() - self._began

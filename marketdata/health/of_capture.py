@@ -71,9 +71,9 @@ class CaptureMetrics(Collector):
             counts.setdefault(each.stream, Counter()).update(each.counts)
         silent = [(str(each.stream), each.silent_seconds) for each in streams]
         heard = {stream for stream, seconds in silent if seconds is not None}
-        public = self._service.public.writers if self._service.public else []
+        public = self._service.public if self._service.is_capturing else None
         # What never came is as silent as what comes no more, and no less in need of an alert.
-        for stream in {str(writer.stream) for writer in public} - heard:
+        for stream in {str(writer.stream) for writer in public.writers} - heard if public else ():
             silent.append((stream, self._service.seconds))
         yield metrics.MESSAGE_AGE.family(_by_stream(silent, min))
         lags = [(each.stream, each.lag_seconds) for each in streams]

@@ -181,6 +181,13 @@ def test_a_stream_that_never_brought_anything_grows_old(sandbox, capturing):
         running.finish()
 
 
+def test_a_spare_that_waits_for_its_turn_misses_nothing(sandbox, db):
+    with serving(CaptureService(capture_config(sandbox)), FREE) as port:
+        told = Scraped(port)
+        assert told("gridbot_capture_ready") == 0
+        assert told("gridbot_capture_last_message_age_seconds", stream="trades") is None
+
+
 @pytest.mark.django_db(transaction=True)
 def test_the_database_knows_what_is_captured_and_what_is_no_longer(sandbox, capturing):
     known = {
