@@ -15,6 +15,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 
 from marketdata.capture.notify import notify
@@ -91,6 +92,8 @@ def _whereabouts(thread: int) -> str:
     if frame is None:
         return "its thread is gone"
     names = {each.ident: each.name for each in threading.enumerate()}
-    innermost = traceback.extract_stack(frame)[: -1 - FRAMES : -1]
-    lines = [f"{Path(line.filename).name}:{line.lineno} {line.name}" for line in innermost]
+    # Not by extract_stack, which reads the sources: what hangs may be the disk.
+    innermost = islice(traceback.walk_stack(frame), FRAMES)
+    codes = [(each.f_code, line) for each, line in innermost]
+    lines = [f"{Path(code.co_filename).name}:{line} {code.co_name}" for code, line in codes]
     return f"{names.get(thread, thread)} in {' < '.join(lines)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import linecache
 import logging
 import os
 import signal
@@ -129,6 +130,20 @@ def test_a_hung_part_is_not_fed_and_said_once_with_the_place(clock, caplog):
     assert "test_a_hung_part_is_not_fed" in record.getMessage()
     assert watchdog.look()
     assert sent == ["WATCHDOG=1"] * 2
+
+
+def test_the_place_is_told_without_a_look_at_the_disk_that_may_hang(clock, caplog, monkeypatch):
+    def hang(*args, **kwargs):
+        raise AssertionError("the disk was asked")
+
+    pulse = Pulse("flusher", "trades")
+    with pulse:
+        clock.now += HUNG_SECONDS + 1
+        with monkeypatch.context() as hanging:
+            for name in ("checkcache", "getline", "lazycache", "updatecache"):
+                hanging.setattr(linecache, name, hang)
+            assert not Watchdog(lambda: [pulse], lambda state: None).look()
+    assert "test_the_place_is_told" in caplog.text
 
 
 def test_systemd_is_told_twice_in_the_time_that_it_gives():
