@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -32,7 +33,13 @@ Headers = list[tuple[str, str]]
 StartResponse = Callable[[str, Headers], Any]
 
 
-class _IPv6Server(ThreadingWSGIServer):
+class _Server(ThreadingWSGIServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that hung up, or said nothing for too long, is no event either."""
+        logger.debug("a request for health or metrics came to nothing: %r", sys.exception())
+
+
+class _IPv6Server(_Server):
     address_family = socket.AF_INET6
 
 
@@ -101,7 +108,7 @@ def serving(service: CaptureService, address: str) -> Iterator[int]:
     Raises ConfigurationError for an address that is not loopback, or that is taken.
     """
     host, port = checked_address(address)
-    kind = _IPv6Server if ":" in host else ThreadingWSGIServer
+    kind = _IPv6Server if ":" in host else _Server
     try:
         server = make_server(host, port, _application(service), kind, _QuietHandler)
     except OSError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import struct
 from datetime import timedelta
 
 import pytest
@@ -15,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from marketdata.capture.feeds import Feed
 from marketdata.capture.service import CaptureService
 from marketdata.exits import ConfigurationError
-from marketdata.health import metrics
+from marketdata.health import metrics, server
 from marketdata.health.server import checked_address, serving
 from marketdata.health.stored import captured_feeds
 from marketdata.models import CaptureGap, CoverageInterval
@@ -257,6 +258,19 @@ def test_what_is_no_address_is_refused(address):
 def test_loopback_has_three_spellings():
     assert checked_address("localhost:1") == checked_address("127.0.0.1:1") == ("127.0.0.1", 1)
     assert checked_address("[::1]:9464") == ("::1", 9464)
+
+
+def test_a_client_that_hangs_up_or_says_nothing_is_no_event(sandbox, db, monkeypatch, capfd):
+    monkeypatch.setattr(server._QuietHandler, "timeout", 0.01)
+    with serving(CaptureService(capture_config(sandbox)), FREE) as port:
+        with socket.create_connection(("127.0.0.1", port)) as silent:
+            silent.settimeout(10)
+            assert silent.recv(1) == b""
+        with socket.create_connection(("127.0.0.1", port)) as rude:
+            rude.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            rude.sendall(b"GET /metrics")
+        assert get(port, "/healthz").status_code == 200
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_an_address_that_is_taken_is_said(sandbox, db):
