@@ -11,17 +11,19 @@ from datetime import UTC, datetime
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from marketdata.bybit.telemetry import TELEMETRY
+from marketdata.bybit.telemetry import OK, OTHER, TELEMETRY, WORDS
 from marketdata.capture.feeds import Feed
 from marketdata.capture.report import StreamStatus
 from marketdata.capture.service import CaptureService
-from marketdata.capture.tally import Counts
+from marketdata.capture.tally import UNKNOWN, Counts
 from marketdata.health import metrics
 from marketdata.health.metrics import Sample
 
 # What is no outcome of a row: that it came, and that it waits on disk.
 UNSETTLED = ("received", "spooled")
 OUTCOMES = tuple(each.name for each in fields(Counts) if each.name not in UNSETTLED)
+# What did not happen yet is 0: an increase is known only of what was there before.
+CODES = (OK, *WORDS.values(), OTHER)
 
 
 def open_gaps(service: CaptureService) -> dict[Feed, datetime]:
@@ -51,8 +53,8 @@ class CaptureMetrics(Collector):
         yield from self._spool()
         yield from self._gaps()
         yield from self._connections()
-        calls = TELEMETRY.rest_calls.items()
-        yield metrics.REST_CALLS.family(((code,), count) for code, count in calls)
+        calls = dict.fromkeys(CODES, 0) | TELEMETRY.rest_calls
+        yield metrics.REST_CALLS.family(((code,), count) for code, count in calls.items())
         yield metrics.CLOCK_SKEW.single(TELEMETRY.clock_skew)
         private = service.private
         aside = len(private.set_aside) if private else 0
@@ -66,9 +68,11 @@ class CaptureMetrics(Collector):
         yield metrics.PROGRESS.family(((part,), seconds) for part, seconds in silent.items())
 
     def _streams(self, streams: list[StreamStatus]) -> Iterator[Metric]:
-        counts: dict[str, Counter[str]] = {}
+        known = (*map(str, self._service.streams), UNKNOWN)
+        counts: dict[str, Counter[str]] = {stream: Counter() for stream in known}
         for each in streams:
-            counts.setdefault(each.stream, Counter()).update(each.counts)
+            # Rows that an earlier capture left on disk may be of a stream that is not captured now.
+            counts.setdefault(str(each.stream), Counter()).update(each.counts)
         silent = [(str(each.stream), each.silent_seconds) for each in streams]
         heard = {stream for stream, seconds in silent if seconds is not None}
         public = self._service.public if self._service.is_capturing else None

@@ -15,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from marketdata.capture.feeds import Feed
 from marketdata.capture.service import CaptureService
+from marketdata.capture.tally import StreamKey
 from marketdata.exits import ConfigurationError
 from marketdata.health import metrics, server
 from marketdata.health.server import checked_address, serving
@@ -182,9 +183,22 @@ def test_a_stream_that_never_brought_anything_grows_old(sandbox, capturing):
         running.finish()
 
 
-def test_a_spare_that_waits_for_its_turn_misses_nothing(sandbox, db):
-    with serving(CaptureService(capture_config(sandbox)), FREE) as port:
+def test_what_alerts_ask_for_is_there_before_it_rises(sandbox, db):
+    """Prometheus knows no increase of what appears with its first value."""
+    with serving(CaptureService(capture_config(sandbox, private=True)), FREE) as port:
         told = Scraped(port)
+        for stream in ("trades", "orders", "unknown"):
+            assert told(ROWS, stream=stream, outcome="quarantined") == 0
+            assert told(ROWS, stream=stream, outcome="dropped") == 0
+        assert told("gridbot_capture_rest_calls_total", code="rate_limited") is not None
+
+
+def test_a_spare_that_waits_for_its_turn_misses_nothing(sandbox, db):
+    service = CaptureService(capture_config(sandbox))
+    service.books.tally.add(StreamKey("orders"), received=2, spooled=2)
+    with serving(service, FREE) as port:
+        told = Scraped(port)
+        assert told("gridbot_capture_spooled_rows", stream="orders") == 2
         assert told("gridbot_capture_ready") == 0
         assert told("gridbot_capture_last_message_age_seconds", stream="trades") is None
 
