@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from accounts.models import BybitAccount
 from marketdata.capture.feeds import Feed
+from marketdata.capture.pulse import come_on
 from marketdata.models import CaptureGap
 
 
@@ -51,6 +52,7 @@ class OpenGap:
 
     def write(self, state: GapState) -> int | None:
         """Write it in a state that it had; its primary key, None when its account is gone."""
+        come_on()
         evidence = {"outages": state.outages}
         if self.pk is not None:
             row = CaptureGap.objects.filter(pk=self.pk)

@@ -11,7 +11,11 @@ import threading
 import pytest
 from django.core.management import call_command
 from django.db import OperationalError, connection
+from django.utils import timezone
 
+from marketdata.capture.feeds import Feed
+from marketdata.capture.gaps import GapBook
+from marketdata.capture.open_gaps import OpenGap
 from marketdata.capture.public_writers import TradeWriter
 from marketdata.capture.pulse import HUNG_SECONDS, Pulse
 from marketdata.capture.quarantine import Quarantine
@@ -19,7 +23,7 @@ from marketdata.capture.service import CaptureService
 from marketdata.capture.tally import Tally
 from marketdata.capture.watchdog import LOOK_SECONDS, Watchdog, interval_from
 from marketdata.exits import ConfigurationError
-from marketdata.models import PublicTrade
+from marketdata.models import CaptureGap, PublicTrade
 from marketdata.tests.capture.conftest import capture_config, until
 from marketdata.tests.records import trade
 
@@ -242,6 +246,23 @@ def test_a_long_flush_hangs_neither_who_makes_it_nor_who_waits_for_it(clock, mon
     step.release()
     for thread in threads:
         thread.join()
+
+
+@pytest.mark.django_db
+def test_a_service_that_writes_many_gaps_slowly_is_not_hung(clock, monkeypatch):
+    """As to a server that takes a second for each, when the connections of all symbols fell."""
+    pulse, book, write = Pulse("service"), GapBook(), OpenGap.write
+
+    def slowly(gap, state):
+        clock.now += HUNG_SECONDS * 2 / 3
+        return write(gap, state)
+
+    monkeypatch.setattr(OpenGap, "write", slowly)
+    book.open([Feed("trades", f"S{number}USDT") for number in range(3)], "lost", timezone.now())
+    with pulse:
+        book.persist()
+        assert not pulse.is_hung
+    assert CaptureGap.objects.count() == 3
 
 
 @pytest.mark.django_db(transaction=True)
