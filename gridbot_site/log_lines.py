@@ -1,20 +1,22 @@
 """How a line of the log is written: one for each event, for people or for programs.
 
 `time LEVEL event key=value ... msg="..."`, or an object of JSON with the same keys. A value is
-quoted, with what would end the line escaped, where it is more than a word; an error's traceback is
-one value. Every text goes through the redaction of `accounts.redaction`.
+quoted where it is more than a word, and whatever is not printable is escaped: it might end the
+line, or tell a terminal something. An error's traceback is one value. Every text goes through the
+redaction of `accounts.redaction`.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import math
 import re
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from accounts.redaction import REDACTED, names_a_secret, without_secrets
-from marketdata.log_events import context_fields
+from marketdata.log_events import EVENTS, context_fields
 
 # The name of what has none: a line of a library, or one that is for developers.
 UNNAMED: Final = "log"
@@ -29,7 +31,7 @@ class LineFormatter(logging.Formatter):
         values = values_of(record)
         head = f"{values.pop('ts')} {values.pop('level')} {values.pop('event')}"
         pairs = (f"{key}={_written(value)}" for key, value in values.items())
-        return " ".join([head, *pairs])
+        return _printable(" ".join([head, *pairs]))
 
 
 class JsonFormatter(logging.Formatter):
@@ -37,22 +39,25 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """One line."""
-        return json.dumps(values_of(record), ensure_ascii=False)
+        return _printable(json.dumps(values_of(record), ensure_ascii=False))
 
 
 def values_of(record: logging.LogRecord) -> dict[str, Any]:
     """What a line says, in its order; without secrets."""
     at = datetime.fromtimestamp(record.created, UTC)
-    said = {**context_fields(), **getattr(record, "fields", {})}
+    # A library may give its records attributes of these names, too.
+    event = getattr(record, "event", None)
+    is_named = isinstance(event, str) and event in EVENTS
+    said = context_fields() | (getattr(record, "fields", {}) if is_named else {})
     fields = {key: _plain(key, value) for key, value in said.items() if value not in (None, "")}
     values = {
         "ts": at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "level": record.levelname,
-        "event": getattr(record, "event", UNNAMED),
+        "event": event if is_named else UNNAMED,
         **fields,
         "msg": without_secrets(_message(record)),
     }
-    if "event" not in vars(record):
+    if not is_named:
         values["logger"] = record.name
     if record.exc_info and record.exc_info[0] is not None:
         values["exc"] = without_secrets(logging.Formatter().formatException(record.exc_info))
@@ -72,14 +77,24 @@ def _plain(key: str, value: Any) -> Any:
     if isinstance(value, bool | int):
         return value
     if isinstance(value, float):
-        return round(value, 3)
+        # JSON has no word for those that are no numbers.
+        return round(value, 3) if math.isfinite(value) else str(value)
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    if isinstance(value, list | tuple | set | frozenset):
-        return without_secrets(",".join(map(str, value)))
-    return without_secrets(str(value))
+    try:
+        several = isinstance(value, list | tuple | set | frozenset)
+        return without_secrets(",".join(map(str, value)) if several else str(value))
+    except Exception as error:  # noqa: BLE001 - as above
+        return f"({type(error).__name__})"
 
 
 def _written(value: Any) -> str:
     text = str(value).lower() if isinstance(value, bool) else str(value)
     return text if WORD.fullmatch(text) else json.dumps(text, ensure_ascii=False)
+
+
+def _printable(line: str) -> str:
+    """A line with whatever is not printable as JSON escapes it; that stands in quotes anyway."""
+    if line.isprintable():
+        return line
+    return "".join(each if each.isprintable() else json.dumps(each)[1:-1] for each in line)

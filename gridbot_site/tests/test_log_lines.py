@@ -5,15 +5,17 @@ from __future__ import annotations
 import ast
 import json
 import logging
+import math
 import re
 import subprocess
 import sys
 import threading
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import gridbot_site
@@ -112,6 +114,37 @@ def test_a_line_whose_format_is_wrong_is_written_all_the_same():
     assert "could not be written: TypeError" in LineFormatter().format(record)
 
 
+class Unspeakable:
+    """Cannot be written."""
+
+    def __str__(self):
+        raise RuntimeError("no")
+
+
+@pytest.mark.parametrize(
+    ("value", "word"),
+    [
+        (math.nan, "nan"),
+        (-math.inf, "-inf"),
+        (Decimal("1.10"), "1.10"),
+        (b"\xff\n", "b'\\xff\\n'"),
+        ({"api_secret": "hush"}, "{'api_secret': (redacted)}"),
+        (Unspeakable(), "(RuntimeError)"),
+        ([Unspeakable()], "(RuntimeError)"),
+    ],
+)
+def test_a_value_of_any_kind_is_a_word(kept, value, word):
+    SUMMARY.log(kept.logger, "x", reason=value)
+    [line], [told] = kept.text, kept.json
+    assert pairs(line)["reason"] == word
+    assert json.loads(told, parse_constant=pytest.fail)["reason"] == word
+
+
+def test_what_libraries_call_an_event_is_none(kept):
+    kept.logger.info("hello", extra={"event": "odd\nline", "fields": ["x"]})
+    assert kept.text[0].endswith("INFO log msg=hello logger=a.test")
+
+
 def test_a_thread_has_its_own_context(kept):
     def elsewhere():
         with log_context(account="bob/main"):
@@ -128,14 +161,17 @@ def test_a_thread_has_its_own_context(kept):
 
 
 @settings(max_examples=100, deadline=None)
+@example("\x85 \u2028 \x9b31m", "\ud800 \U000e0041 \x7f")
 @given(st.text(), st.text(min_size=1))
 def test_no_text_breaks_a_line_or_adds_to_it(message, value):
     record = logging.LogRecord("a", logging.INFO, "", 0, "%s", (message,), None)
     record.event, record.fields = "connected", {"reason": value}
     line = LineFormatter().format(record)
-    assert line.isprintable() or not any(char in line for char in "\r\n\0\x1b")
     _head, rest = line.split(" connected ", 1)
-    told = json.loads(JsonFormatter().format(record))
+    as_json = JsonFormatter().format(record)
+    told = json.loads(as_json)
+    assert line.isprintable()
+    assert as_json.isprintable()
     assert pairs(rest) == {"reason": told["reason"], "msg": told["msg"]}
 
 
