@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 from itertools import pairwise
 from typing import Any
@@ -20,6 +21,8 @@ SECRET_PAIRS = {
     (of, what) for of in ("api", "access", "private", "secret") for what in ("key", "keys")
 }
 SECRET_JOINED = {"apikey", "apisecret", "accesskey", "privatekey", "secretkey", "accesstoken"}
+# Django's names of a session's cookie, and of what guards its forms.
+SECRET_JOINED |= {"sessionid", "csrftoken", "csrfmiddlewaretoken"}
 # Of a request on a socket: {"op": "auth", "args": [key, expiry, signature]} (V5 docs, "Connect").
 AUTH = "auth"
 WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
@@ -82,8 +85,16 @@ def without_secrets(text: str) -> str:
 
 
 def _shapes(text: str) -> list[str]:
-    """How a secret may be written, the longest first: as it is, in a URL, in base64."""
+    """How a secret may be written, the longest first: as it is, in a URL, quoted, in base64."""
     encoded = base64.b64encode(text.encode("utf-8", "surrogatepass")).decode().rstrip("=")
     in_urls = (quote(text, errors="replace"), quote(text, "", errors="replace"))
-    shapes = {text, *in_urls, quote_plus(text, errors="replace"), encoded}
+    # An apostrophe is escaped in a repr that has both kinds of quotes, and not in another.
+    quoted = (
+        json.dumps(text),
+        json.dumps(text, ensure_ascii=False),
+        repr(text),
+        repr(f"{text}'\""),
+    )
+    in_quotes = (quoted[0][1:-1], quoted[1][1:-1], quoted[2][1:-1], quoted[3][1:-4])
+    shapes = {text, *in_urls, quote_plus(text, errors="replace"), *in_quotes, encoded}
     return sorted(shapes, key=len, reverse=True)

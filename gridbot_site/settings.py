@@ -220,12 +220,6 @@ LOGGING = {
 # --- gridbot ------------------------------------------------------------------------------
 # The first key seals, all of them open. Apart from SECRET_KEY, so that each can be rotated.
 GRIDBOT_CREDENTIAL_KEYS = credential_keys(os.environ)
-# Held, so that no line of the log shows any of them: see accounts.redaction.
-_secrets = [
-    Secret(text)
-    for text in (SECRET_KEY, DATABASES["default"].get("PASSWORD"), *GRIDBOT_CREDENTIAL_KEYS)
-    if text
-]
 
 # Where rows wait on disk while the database is away, and how much of it they may take.
 _spool = Spool.GRIDBOT_SPOOL_DIR.read()
@@ -276,3 +270,13 @@ BYBIT_ENDPOINTS = Endpoints(
     ws_private=Exchange.BYBIT_WS_PRIVATE_URL.read(),
 )
 DEMO_SECONDS = Demo.DEMO_SECONDS.read()
+
+# Held, so that no line of the log shows any of them: see accounts.redaction.
+_secrets = [
+    Secret(text)
+    for text in (
+        *(SECRET_KEY, DATABASES["default"].get("PASSWORD"), GRIDBOT_METRICS_TOKEN),
+        *GRIDBOT_CREDENTIAL_KEYS,
+    )
+    if text
+]

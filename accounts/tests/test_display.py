@@ -66,7 +66,8 @@ def test_a_profit_has_its_sign_and_its_colour(value, text):
         *("apiKey", "api_key", "API-KEY", "apikey", "X-BAPI-API-KEY", "X-BAPI-SIGN", "secret"),
         *("apiSecret", "client_secret", "sign", "signature", "token", "accessToken", "password"),
         *("dbPassword", "passphrase", "Authorization", "privateKey", "secretKey", "SECRET"),
-        *("apiKeys", "secrets", "passwd", "Set-Cookie", "bearer"),
+        *("apiKeys", "secrets", "passwd", "Set-Cookie", "bearer", "otp_token"),
+        *("sessionid", "__Host-sessionid", "csrftoken", "csrfmiddlewaretoken", "X-CSRFToken"),
     ],
 )
 def test_keys_of_secrets_are_known(key):

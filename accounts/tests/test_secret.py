@@ -97,6 +97,15 @@ def test_what_is_held_is_taken_out_of_every_text(write):
     assert without_secrets("it is c4nary+4 /711=é.") == "it is c4nary+4 /711=é."
 
 
+@pytest.mark.parametrize("write", [repr, json.dumps, lambda text: repr({"it": ValueError(text)})])
+@pytest.mark.parametrize("text", ["c4nary-\\-'-\"-é", "c4nary-'-0123", 'c4nary-"-0123\n'])
+def test_what_is_held_is_taken_out_of_what_quotes_it(write, text):
+    secret = Secret(text)
+    told = without_secrets(f"it is {write(secret.reveal())}")
+    assert "c4nary" not in told
+    assert REDACTED in told
+
+
 def test_what_is_short_is_found_in_words_and_left_there():
     secret = Secret("word")
     assert without_secrets("a password in words") == "a password in words"

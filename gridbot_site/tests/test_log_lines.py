@@ -199,20 +199,21 @@ def test_no_secret_is_in_a_line(kept, log):
 def test_the_settings_choose_the_kind_and_hold_their_secrets(kind, tmp_path):
     program = (
         "import django, logging; django.setup(); from django.conf import settings; "
-        "logging.getLogger('a').error('key %s', settings.SECRET_KEY)"
+        "logging.getLogger('a').error('key %s', settings.SECRET_KEY); "
+        "logging.getLogger('a').error('key %s', settings.GRIDBOT_METRICS_TOKEN)"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True,
         env={
             "DJANGO_SETTINGS_MODULE": "gridbot_site.settings", "GRIDBOT_ENV_FILE": "",
             "GRIDBOT_DEBUG": "true", "GRIDBOT_LOG_FORMAT": kind, "PYTHONPATH": str(ROOT),
+            "GRIDBOT_METRICS_TOKEN": "canary+" * 8,
             "SECRET_KEY": "canary-" * 8, "GRIDBOT_CREDENTIAL_KEYS": "A7" * 21 + "A=",
         },
     )  # fmt: skip
-    [line] = done.stderr.splitlines()
-    assert line.startswith("{") == (kind == "json")
-    assert "key (redacted)" in line
-    assert "canary" not in line
+    lines = done.stderr.splitlines()
+    assert [line.startswith("{") for line in lines] == [kind == "json"] * 2
+    assert all("key (redacted)" in line and "canary" not in line for line in lines)
 
 
 def test_the_table_in_the_documents_is_that_of_the_code():
