@@ -23,13 +23,15 @@ class GridbotSiteConfig(AppConfig):
     verbose_name = "Sign-in"
 
     def ready(self) -> None:
-        """Listen to sign-ins; refuse secrets and hosts that nobody should start with.
+        """Listen to sign-ins and to what nobody catches; refuse secrets and hosts that nobody should start with.
 
         Here and not in system checks alone: a web server runs none, nor do some commands.
         Raises ImproperlyConfigured.
         """
         from gridbot_site import checks, sign_ins  # noqa: F401
+        from gridbot_site.uncaught import log_what_nobody_catches
 
+        log_what_nobody_catches()
         wrong = [message for message in run_checks(tags=[START]) if message.is_serious()]
         if wrong:
             raise ImproperlyConfigured(

@@ -209,8 +209,10 @@ LOGGING = {
         }
     },
     "root": {"handlers": ["stderr"], "level": Logs.GRIDBOT_LOG_LEVEL.read()},
-    # Their ERROR lines repeat what the supervisor already records; the rest can hold a key.
+    # Django's own handler, for DEBUG, would write each line once more, and as it is.
+    # websocket's ERROR lines repeat what the supervisor already records; the rest can hold a key.
     "loggers": {
+        "django": {"handlers": [], "level": "INFO"},
         "websocket": {"level": "CRITICAL"},
         "pybit": {"level": "WARNING"},
         "urllib3": {"level": "ERROR"},

@@ -218,6 +218,10 @@ DELIVERY_WORKS: Final = LogEvent(
     "delivery_works", _WARNING, "`manage.py watch`: it takes messages again.",
     ("position", "scheme", "failed"),
 )  # fmt: skip
+UNCAUGHT: Final = LogEvent(
+    "uncaught", _ERROR, "An error that nobody caught ended the program, a thread or an object.",
+    ("thread",),
+)  # fmt: skip
 
 EVENTS: Final = {each.name: each for each in list(vars().values()) if isinstance(each, LogEvent)}
 

@@ -216,6 +216,51 @@ def test_the_settings_choose_the_kind_and_hold_their_secrets(kind, tmp_path):
     assert all("key (redacted)" in line and "canary" not in line for line in lines)
 
 
+UNCAUGHT = """
+import django, sys, threading, warnings
+django.setup()
+from django.conf import settings
+from django.test import Client
+from gridbot_site import urls
+from django.urls import path
+
+class Careless:
+    def __del__(self):
+        fail()
+
+def fail(*_):
+    raise ValueError(settings.SECRET_KEY)
+
+warnings.warn(settings.SECRET_KEY)
+thread = threading.Thread(target=fail, name="one")
+thread.start()
+thread.join()
+Careless()
+urls.urlpatterns.insert(0, path("fail", fail))
+Client(raise_request_exception=False).get("/fail", HTTP_HOST="127.0.0.1")
+fail()
+"""
+
+
+def test_what_nobody_catches_is_a_line_without_secrets():
+    done = subprocess.run(
+        [sys.executable, "-c", UNCAUGHT], capture_output=True, text=True, check=False,
+        env={
+            "DJANGO_SETTINGS_MODULE": "gridbot_site.settings", "GRIDBOT_ENV_FILE": "",
+            "GRIDBOT_DEBUG": "true", "GRIDBOT_LOG_FORMAT": "json", "PYTHONPATH": str(ROOT),
+            "SECRET_KEY": "canary-" * 8, "GRIDBOT_CREDENTIAL_KEYS": "A7" * 21 + "A=",
+        },
+    )  # fmt: skip
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    assert done.returncode == 1
+    assert [(line["event"], line.get("thread", line.get("logger"))) for line in lines] == [
+        ("log", "py.warnings"), ("uncaught", "one"), ("uncaught", None),
+        ("log", "django.request"), ("uncaught", None),
+    ]  # fmt: skip
+    assert "canary" not in done.stderr
+    assert all("(redacted)" in line.get("exc", line["msg"]) for line in lines)
+
+
 def test_the_table_in_the_documents_is_that_of_the_code():
     page = (ROOT / "docs" / "logs.md").read_text(encoding="utf-8")
     assert as_markdown() in page
