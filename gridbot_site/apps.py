@@ -23,9 +23,9 @@ class GridbotSiteConfig(AppConfig):
     verbose_name = "Sign-in"
 
     def ready(self) -> None:
-        """Listen to sign-ins and to what nobody catches; refuse secrets and hosts that nobody should start with.
+        """Listen to sign-ins, and to what nobody catches; refuse what nobody should start with.
 
-        Here and not in system checks alone: a web server runs none, nor do some commands.
+        Those are secrets and hosts. Here and not in system checks alone: a web server runs none, nor do some commands.
         Raises ImproperlyConfigured.
         """
         from gridbot_site import checks, sign_ins  # noqa: F401

@@ -102,6 +102,14 @@ CAPTURE_FAILED: Final = LogEvent(
     "capture_failed", _ERROR, "Capture stops, or leaves something behind, because of this.",
     ("exit_code", "reason"),
 )  # fmt: skip
+PART_HUNG: Final = LogEvent(
+    "part_hung", _ERROR, "A part of capture makes no progress, and systemd's watchdog is not fed.",
+    ("part", "seconds"),
+)  # fmt: skip
+PART_MOVES: Final = LogEvent("part_moves", _WARNING, "It makes progress again.", ("part",))
+PART_DIED: Final = LogEvent(
+    "part_died", _ERROR, "A part of capture ended in an error; capture ends with it.", ("part",)
+)
 LEASE_TAKEN: Final = LogEvent("lease_taken", _INFO, "This capture alone writes now.", ("epoch",))
 LEASE_AWAITED: Final = LogEvent(
     "lease_awaited", _WARNING, "This capture stands by for another one.", ("reason",)
@@ -170,20 +178,45 @@ SPOOL_EMPTY: Final = LogEvent(
     "spool_empty", _WARNING, "Nothing of the stream waits on disk any more.", ("stream",)
 )
 SPOOL_FAILED: Final = LogEvent(
-    "spool_failed", _ERROR, "The disk takes nothing, or does not give it back.",
+    "spool_failed", _ERROR, "The disk takes nothing, or does not give it back. Once a minute.",
     ("stream", "reason"),
+)  # fmt: skip
+SPOOL_DAMAGED: Final = LogEvent(
+    "spool_damaged", _WARNING, "A file of an earlier capture is cut, left alone, or set aside.",
+    ("path", "reason"),
+)  # fmt: skip
+ROWS_DROPPED: Final = LogEvent(
+    "rows_dropped", _ERROR, "Rows will not reach the database; a gap declares them. Once a minute.",
+    ("stream", "rows", "reason"),
 )  # fmt: skip
 SPOOL_SET_ASIDE: Final = LogEvent(
     "spool_set_aside", _ERROR, "Rows on disk cannot be stored, and are kept apart.",
     ("path", "reason"),
 )  # fmt: skip
 QUARANTINED: Final = LogEvent(
-    "quarantined", _WARNING, "Something could not be stored: the first ten, and each thousandth.",
+    "quarantined", _WARNING, "Something could not be stored: ten in a minute, and each thousandth.",
     ("topic", "account", "symbol", "order_id", "count", "reason"),
 )  # fmt: skip
 ROW_REFUSED: Final = LogEvent(
     "row_refused", _WARNING, "A row does not reach the engine.",
     ("topic", "symbol", "order_id", "reason"),
+)  # fmt: skip
+FRAME_FAILED: Final = LogEvent(
+    "frame_failed", _ERROR,
+    "A frame ended in an error of this program and is in quarantine. Once a minute for each kind.",
+)  # fmt: skip
+INSTRUMENT_REFUSED: Final = LogEvent(
+    "instrument_refused", _WARNING, "The exchange's list has an instrument that cannot be read.",
+    ("symbol", "reason"),
+)  # fmt: skip
+SYMBOLS_UNCHECKED: Final = LogEvent(
+    "symbols_unchecked", _WARNING, "The exchange's list is missing: symbols are taken as they are.",
+    ("reason",),
+)  # fmt: skip
+JOURNAL_FAILED: Final = LogEvent(
+    "journal_failed", _WARNING,
+    "The journal lacks frames, or the disk does not take them. Once a minute.",
+    ("frames", "reason"),
 )  # fmt: skip
 ACCOUNT_SERVED: Final = LogEvent(
     "account_served", _INFO, "An account is captured from now on.",

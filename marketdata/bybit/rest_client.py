@@ -40,6 +40,7 @@ from marketdata.bybit.values import (
     symbol_from,
     word_from,
 )
+from marketdata.log_events import INSTRUMENT_REFUSED, ids_in
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +75,9 @@ class BybitRestClient(PrivateRest):
                 try:
                     instrument = instrument_from(row, self._digits)
                 except MalformedMessage as error:
-                    logger.warning("Instrument refused: reason=%s", error.reason)
+                    text, of = "Instrument refused: reason=%s", ids_in(repr(row))
+                    of |= {"reason": error.reason}
+                    INSTRUMENT_REFUSED.log(logger, text, error.reason, **of)
                 else:
                     if instrument is not None:
                         instruments.append(instrument)

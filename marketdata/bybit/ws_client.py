@@ -38,7 +38,8 @@ from marketdata.bybit.values import (
     time_from_ms,
 )
 from marketdata.bybit.ws_stream import CLOSE_SECONDS, Stream
-from marketdata.log_events import SUBSCRIPTION_REFUSED
+from marketdata.log_events import FRAME_FAILED, SUBSCRIPTION_REFUSED
+from marketdata.log_rate import Seldom
 
 logger = logging.getLogger(__name__)
 
@@ -138,6 +139,7 @@ class WebSocketClient(ABC):
         self._subscriptions = _Subscriptions()
         self._answered = threading.Condition()
         self._heard_at = 0.0
+        self._told = Seldom()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._environment} {self._url}".rstrip() + ">"
@@ -262,8 +264,9 @@ class WebSocketClient(ABC):
         text = self._without_secrets(text)
         try:
             self._dispatch(text, received_at)
-        except Exception:  # whatever is raised here would end pybit's thread without a word
-            logger.exception("a frame could not be handled")
+        except Exception as error:  # noqa: BLE001 - it would end pybit's thread without a word
+            if self._told.is_due(type(error).__name__):
+                FRAME_FAILED.log_error(logger, error, "a frame could not be handled")
             self._unreadable(text, "it could not be handled", received_at)
 
     def _dispatch(self, text: str, received_at: datetime) -> None:

@@ -18,6 +18,8 @@ from marketdata.capture.disk import Disk
 from marketdata.capture.feeds import Feed
 from marketdata.capture.open_gaps import OpenGap
 from marketdata.capture.quarantine import Kept
+from marketdata.exits import first_line
+from marketdata.log_events import SPOOL_DAMAGED
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +72,8 @@ class BooksFile:
         except (ValueError, KeyError, TypeError) as error:
             aside = self._path.with_suffix(".bad")
             self._disk.rename(self._path, aside)
-            logger.error("ALARM: %s cannot be read: %s", aside, error)
+            text, why = "ALARM: %s cannot be read: %s", first_line(error)
+            SPOOL_DAMAGED.log(logger, text, aside, why, path=aside, reason=why)
             return [], []
 
 

@@ -17,6 +17,7 @@ from marketdata.capture.quarantine import Quarantine
 from marketdata.capture.signals import end_process
 from marketdata.capture.writers import Writer
 from marketdata.exits import ExitCode
+from marketdata.log_events import PART_DIED
 
 logger = logging.getLogger(__name__)
 
@@ -64,9 +65,9 @@ class Guard:
                 since = self._ending_since
                 if since is not None and time.monotonic() - since >= END_SECONDS:
                     end_process(self._abandon, ExitCode.UNAVAILABLE)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - whoever looks at `error` ends capture
             self.error = error
-            logger.exception("the guard died")
+            PART_DIED.log_error(logger, error, "the guard died", part="guard")
 
     def _relieve(self) -> None:
         for writer in self._writers:

@@ -29,6 +29,8 @@ from typing import Any, NamedTuple, Self
 import orjson
 
 from marketdata.exits import ConfigurationError
+from marketdata.log_events import JOURNAL_FAILED
+from marketdata.log_rate import Seldom
 
 logger = logging.getLogger(__name__)
 
@@ -89,6 +91,7 @@ class Journal:
         self._stopping = threading.Event()
         self._file: int | None = None
         self._size, self._day = 0, date.min
+        self._told = Seldom()
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
 
     def __enter__(self) -> Self:
@@ -104,7 +107,8 @@ class Journal:
         self._stopping.set()
         self._thread.join(STOP_SECONDS)
         if self._thread.is_alive():
-            logger.warning("the journal was not finished in %.0f s", STOP_SECONDS)
+            text, why = "the journal was not finished in %.0f s", "not finished in time"
+            JOURNAL_FAILED.log(logger, text, STOP_SECONDS, reason=why)
 
     def record(self, channel: str, text: str, received_at: datetime) -> None:
         """Take a frame, or count it as dropped; never waits for the disk and never raises."""
@@ -144,7 +148,8 @@ class Journal:
         self._write_all()
         self._close()
         if self.dropped:
-            logger.warning("the journal lacks %d frames", self.dropped)
+            text = "the journal lacks %d frames"
+            JOURNAL_FAILED.log(logger, text, self.dropped, frames=self.dropped)
 
     def _write_all(self) -> bool:
         """Write what waits; False when the disk would not have it."""
@@ -152,7 +157,9 @@ class Journal:
             try:
                 self._append(batch)
             except OSError as error:
-                logger.warning("the journal cannot be written: %s", error.strerror)
+                if self._told.is_due():
+                    text, why = "the journal cannot be written: %s", error.strerror
+                    JOURNAL_FAILED.log(logger, text, why, reason=why)
                 self._close()
                 self._give_up(batch)
                 return False

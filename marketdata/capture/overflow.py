@@ -17,6 +17,7 @@ from marketdata.log_events import (
     SPOOL_FAILED,
     SPOOL_REPLAYING,
 )
+from marketdata.log_rate import Seldom
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +45,7 @@ class Overflow:
         self._retry_at = 0.0
         self._pause = RETRY_SECONDS[0]
         self._disk_failed = False
+        self._unread = Seldom()
 
     def applies(self, waiting: int) -> bool:
         """Whether rows take the way over the disk: some are there, or too many wait."""
@@ -90,9 +92,10 @@ class Overflow:
         try:
             return self.log.first()
         except OSError as error:
-            text = "ALARM: the spool of %s cannot be read: %s"
-            of = {"stream": self.log.stream, "reason": error.strerror}
-            SPOOL_FAILED.log(logger, text, self.log.stream, error, **of)
+            if self._unread.is_due():
+                text = "ALARM: the spool of %s cannot be read: %s"
+                of = {"stream": self.log.stream, "reason": error.strerror}
+                SPOOL_FAILED.log(logger, text, self.log.stream, error, **of)
             self._wait()
             return None
 

@@ -16,6 +16,7 @@ from accounts.models import BybitAccount
 from marketdata.bybit.records import Reject
 from marketdata.capture.tally import StreamKey, Tally
 from marketdata.log_events import QUARANTINED, ids_in
+from marketdata.log_rate import Seldom
 from marketdata.models import QuarantinedMessage
 
 logger = logging.getLogger(__name__)
@@ -23,8 +24,8 @@ logger = logging.getLogger(__name__)
 MAX_RAW_CHARACTERS = 65_536
 CAPACITY_MESSAGES = 20_000
 CHUNK_MESSAGES = 500
-LOG_EACH = 10
-LOG_EVERY = 1000
+# So many in a minute are named, and of a flood now and then one.
+LOG_EACH, LOG_EVERY = 10, 1000
 
 
 @dataclass
@@ -49,6 +50,7 @@ class Quarantine:
         self._capacity = capacity
         self._waiting: dict[str, Kept] = {}
         self._seen = 0
+        self._told = Seldom(LOG_EACH)
         self._rejected: Counter[tuple[StreamKey, str]] = Counter()
 
     def rejected(self) -> dict[tuple[StreamKey, str], int]:
@@ -94,7 +96,7 @@ class Quarantine:
                 kept.last_seen = now
             self._seen += 1
             seen = self._seen
-        if seen <= LOG_EACH or seen % LOG_EVERY == 0:
+        if self._told.is_due() or seen % LOG_EVERY == 0:
             text = "quarantined number %d: %s: %s"
             of = {"topic": topic, "reason": reason, "count": seen}
             ids = {"account": key.account_id, **ids_in(reject.raw)}

@@ -41,7 +41,13 @@ from marketdata.coverage.findings import Finding
 from marketdata.coverage.gap_rows import give_up_gaps, is_due, note_attempt, open_gaps
 from marketdata.coverage.reconciler import GapReconciler
 from marketdata.coverage.reconciler_base import Unwanted
-from marketdata.log_events import REPAIR_FAILED, REPAIR_WAITS, log_context
+from marketdata.log_events import (
+    DATABASE_AWAY,
+    DATABASE_BACK,
+    REPAIR_FAILED,
+    REPAIR_WAITS,
+    log_context,
+)
 from marketdata.models import CaptureGap, Stream
 
 logger = logging.getLogger(__name__)
@@ -73,6 +79,7 @@ class Repairs:
         self._audits = Audits(config, books)
         self._links: dict[Key, Link] = {}
         self._lock = threading.Lock()
+        self._database_away = False
         self._stopping = threading.Event()
         # Accounts first: the trades of symbols are public, and in the archives.
         self._queue: TaskQueue[Key] = TaskQueue(rank=lambda key: isinstance(key, str))
@@ -152,6 +159,9 @@ class Repairs:
             be_impatient()
             if key == SWEEP:
                 self._sweep()
+                if self._database_away:
+                    DATABASE_BACK.log(logger, "repairs have the database again", part="repairs")
+                self._database_away = False
                 self._queue.put(SWEEP, self._config.sweep_interval)
             elif key == WATCH:
                 for due in filter(self._audits.is_due, self._all_links()):
@@ -162,7 +172,10 @@ class Repairs:
                     self._serve(link)
         except (DatabaseError, InterfaceError, DatabaseUnavailable) as error:
             connection.close()
-            logger.info("repairs wait for the database: %s", type(error).__name__)
+            if not self._database_away:
+                text, why = "repairs wait for the database: %s", type(error).__name__
+                DATABASE_AWAY.log(logger, text, why, part="repairs", reason=why)
+            self._database_away = True
             self._queue.put(key, DATABASE_PAUSE_SECONDS)
         except LeaseLost as error:
             logger.info("a repair was given up: %s", error)

@@ -142,12 +142,12 @@ class CaptureService:
     def _abandon_loudly(self) -> None:
         self.abandon()
         lost = sum(sum(writer.pending().values()) for writer in self._writers)
-        logger.error(
+        CAPTURE_FAILED.log(
+            logger,
             "capture ends at once: the database does not answer. %d rows are safe in %s, and not "
             "in the database yet: the next capture stores them first; %d could not be saved",
-            self.spooling.spool.rows,
-            self.spooling.spool.folder,
-            lost,
+            *(self.spooling.spool.rows, self.spooling.spool.folder, lost),
+            reason="the database does not answer",
         )
 
     def _start(self, stop: threading.Event, on_replay: Callable[[int], None]) -> None:

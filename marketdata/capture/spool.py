@@ -28,7 +28,8 @@ from marketdata.capture.spool_log import SpoolLog
 from marketdata.capture.spool_recovery import recover
 from marketdata.capture.spool_segment import DROPPED, Damaged, Loss, Owner, Segment, Torn
 from marketdata.capture.tally import StreamKey
-from marketdata.log_events import SPOOL_SET_ASIDE
+from marketdata.log_events import ROWS_DROPPED, SPOOL_SET_ASIDE
+from marketdata.log_rate import Seldom
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +64,7 @@ class Spool:
         self.torn = 0
         self._logs: dict[str, SpoolLog] = {}
         self._on_loss = on_loss
+        self._lost = Seldom()
         self._locks: list[int] = []
 
     def open(self, database: str, environment: str) -> Counter[StreamKey]:
@@ -132,8 +134,11 @@ class Spool:
 
     def lose(self, loss: Loss) -> None:
         """Tell of rows that will not reach the database."""
-        rows = ", ".join(f"{count} rows of {key.stream}" for key, count in loss.rows.items())
-        logger.error("the spool loses %s: %s", rows or "rows", loss.reason)
+        streams = ",".join(sorted({key.stream for key in loss.rows}))
+        if self._lost.is_due((streams, loss.reason)):
+            text, rows = "%s lose %d rows: %s", loss.rows.total()
+            of = {"stream": streams, "rows": rows, "reason": loss.reason}
+            ROWS_DROPPED.log(logger, text, streams or "unreadable rows", rows, loss.reason, **of)
         self._on_loss(loss)
 
     def put_aside(self, segment: Segment, start: int, end: int, loss: Loss) -> None:

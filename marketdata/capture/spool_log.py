@@ -25,6 +25,8 @@ from marketdata.capture.spool_segment import (
     mark,
 )
 from marketdata.capture.tally import StreamKey
+from marketdata.log_events import SPOOL_DAMAGED, SPOOL_FAILED
+from marketdata.log_rate import Seldom
 
 if TYPE_CHECKING:
     from marketdata.capture.spool import Spool
@@ -52,6 +54,7 @@ class SpoolLog:
         self.segments: list[Segment] = []
         self._spool = spool
         self._file: int | None = None
+        self._unmarked = Seldom()
 
     @property
     def rows(self) -> Counter[StreamKey]:
@@ -187,14 +190,18 @@ class SpoolLog:
             self._spool.disk.replace(segment.mark_path, content, safe=safe)
         except OSError as error:
             # A full disk is what replaying will cure.
-            logger.warning("an attempt at rows of %s could not be noted: %s", self.stream, error)
+            if self._unmarked.is_due():
+                text = "an attempt at rows of %s could not be noted: %s"
+                of = {"stream": self.stream, "reason": error.strerror}
+                SPOOL_FAILED.log(logger, text, self.stream, error, **of)
 
     def _lose_group(self, segment: Segment, end: int, head: GroupHead) -> None:
         self._spool.put_aside(segment, segment.cursor, end, Loss.of([head], POISONED))
         self._advance(segment, end, head.key, head.rows)
 
     def _lose_rest(self, segment: Segment, why: str) -> None:
-        logger.error("%s from byte %d on: %s", segment.path, segment.cursor, why)
+        text, path = "%s from byte %d on: %s", segment.path
+        SPOOL_DAMAGED.log(logger, text, path, segment.cursor, why, path=path, reason=why)
         loss = self.whole_loss(segment, DAMAGED)
         self._spool.put_aside(segment, segment.cursor, segment.size, loss)
         self.forget(segment)

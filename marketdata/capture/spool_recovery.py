@@ -22,6 +22,7 @@ from marketdata.capture.spool_segment import (
     read_mark,
 )
 from marketdata.capture.tally import StreamKey
+from marketdata.log_events import SPOOL_DAMAGED
 
 if TYPE_CHECKING:
     from marketdata.capture.spool import Spool
@@ -36,7 +37,7 @@ def recover(spool: Spool, folders: Sequence[Path]) -> dict[str, list[Segment]]:
     for path in sorted(files, key=lambda path: path.name):
         stream = path.stem.partition("-")[2]
         if stream not in RECORDS:
-            logger.warning("%s is left alone: no stream of this release", path)
+            _tell(path, "no stream of this release")
             continue
         segment = _examine(spool, path, stream)
         if segment is not None:
@@ -58,12 +59,12 @@ def _examine(spool: Spool, path: Path, stream: str) -> Segment | None:
         _cut(spool, path, 0, size)
         return None
     except Damaged as error:
-        logger.error("%s from its beginning: %s", path, error)
+        _tell(path, f"from its beginning: {error}")
         segment = Segment(path, _named_time(path), 0, size)
         _put_rest_aside(spool, segment, stream, 0, segment.since)
         return None
     if owner != spool.owner_of(stream):
-        logger.warning("%s is left alone: it belongs to %s", path, " ".join(owner))
+        _tell(path, f"it belongs to {' '.join(owner)}")
         return None
     segment = Segment(path, since, begin, size)
     cursor, attempts = read_mark(segment.mark_path)
@@ -86,7 +87,7 @@ def _count(spool: Spool, segment: Segment, stream: str) -> None:
     except Torn:
         _cut(spool, segment.path, good, segment.size)
     except Damaged as error:
-        logger.error("%s from byte %d on: %s", segment.path, good, error)
+        _tell(segment.path, f"from byte {good} on: {error}")
         _put_rest_aside(spool, segment, stream, good, last)
     segment.size = good
 
@@ -94,7 +95,7 @@ def _count(spool: Spool, segment: Segment, stream: str) -> None:
 def _cut(spool: Spool, path: Path, good: int, size: int) -> None:
     """Cut off what was never acknowledged."""
     spool.torn += 1
-    logger.warning("%s: the last %d bytes were not written to their end: cut", path, size - good)
+    _tell(path, f"the last {size - good} bytes were not written to their end")
     spool.disk.truncate(path, good)
     if not good:
         spool.disk.remove(path)
@@ -115,3 +116,7 @@ def _put_rest_aside(
 def _named_time(path: Path) -> datetime:
     """When a segment was begun, which its name says: nanoseconds since 1970."""
     return time_of(int(path.name.partition("-")[0]) // 1000)
+
+
+def _tell(path: Path, reason: str) -> None:
+    SPOOL_DAMAGED.log(logger, "%s: %s", path, reason, path=path, reason=reason)

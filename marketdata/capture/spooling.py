@@ -32,6 +32,7 @@ from marketdata.capture.tally import StreamKey
 from marketdata.capture.writers import Writer
 from marketdata.exits import ConfigurationError
 from marketdata.log_events import SPOOL_FAILED
+from marketdata.log_rate import Seldom
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +56,7 @@ class Spooling:
             config.spool_folder, max_bytes=config.spool_max_bytes, on_loss=self._on_loss
         )
         self._file: BooksFile | None = None
+        self._unkept = Seldom()
         books.overflow = self._overflow
 
     def open(self) -> None:
@@ -112,8 +114,9 @@ class Spooling:
                 self._books.gaps.unwritten(), messages if closing else messages[:MESSAGES_SAVED]
             )
         except OSError as error:
-            text = "ALARM: gaps and quarantine cannot be kept on disk: %s"
-            SPOOL_FAILED.log(logger, text, error, reason=error.strerror)
+            if self._unkept.is_due():
+                text = "ALARM: gaps and quarantine cannot be kept on disk: %s"
+                SPOOL_FAILED.log(logger, text, error, reason=error.strerror)
             return False
         return True
 

@@ -15,6 +15,7 @@ from marketdata.bybit.errors import BybitError
 from marketdata.bybit.records import InstrumentRecord
 from marketdata.bybit.rest_client import BybitRestClient
 from marketdata.exits import ConfigurationError, Unavailable, first_line
+from marketdata.log_events import SYMBOLS_UNCHECKED
 from marketdata.models import EnvironmentStamp, Instrument
 
 logger = logging.getLogger(__name__)
@@ -97,7 +98,8 @@ def resolve_symbols(
         with closing(BybitRestClient(environment=environment, endpoints=endpoints)) as client:
             instruments = client.get_instruments()
     except BybitError as error:
-        logger.warning("symbols are not checked, the exchange's list is missing: %s", error)
+        text, why = "symbols are not checked, the exchange's list is missing: %s", str(error)
+        SYMBOLS_UNCHECKED.log(logger, text, why, reason=why)
         return _without_list(symbols)
     store_instruments(instruments)
     trading = [record.symbol for record in instruments]

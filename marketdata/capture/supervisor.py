@@ -14,7 +14,13 @@ from marketdata.bybit.ws_client import ConnectionState
 from marketdata.capture.feeds import Feed
 from marketdata.capture.gaps import GapBook
 from marketdata.capture.pulse import Pulse
-from marketdata.log_events import CONNECTED, CONNECTION_FAILED, CONNECTION_HUNG, CONNECTION_LOST
+from marketdata.log_events import (
+    CONNECTED,
+    CONNECTION_FAILED,
+    CONNECTION_HUNG,
+    CONNECTION_LOST,
+    PART_DIED,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -136,9 +142,9 @@ class Supervisor:
                 # Jitter, so that connections which fell together do not return together.
                 self._stopping.wait(pause * random.uniform(0.5, 1.0))  # noqa: S311
                 delay = min(delay * 2, self._longest_delay)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - whoever looks at `error` ends capture
             self.error = error
-            logger.exception("%s: the supervisor died", self.name)
+            PART_DIED.log_error(logger, error, "%s: the supervisor died", self.name, part=self.name)
         finally:
             self.connected.clear()
 

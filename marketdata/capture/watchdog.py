@@ -20,6 +20,7 @@ from pathlib import Path
 
 from marketdata.capture.notify import notify
 from marketdata.capture.pulse import Pulse
+from marketdata.log_events import PART_HUNG, PART_MOVES
 
 logger = logging.getLogger(__name__)
 
@@ -66,14 +67,13 @@ class Watchdog:
         pulses = list(self._pulses())
         hung = {pulse.name: pulse for pulse in pulses if pulse.is_hung}
         for name in hung.keys() - self._hung:
-            logger.error(
-                "ALARM: %s has made no progress for %.0f s, the watchdog is not fed: %s",
-                name,
-                hung[name].silent_seconds,
-                "; ".join(map(_whereabouts, hung[name].hung_threads())) or "no thread is at work",
-            )
+            seconds = hung[name].silent_seconds
+            where = "; ".join(map(_whereabouts, hung[name].hung_threads()))
+            text = "ALARM: %s has made no progress for %.0f s, the watchdog is not fed: %s"
+            args = name, seconds, where or "no thread is at work"
+            PART_HUNG.log(logger, text, *args, part=name, seconds=seconds)
         for name in self._hung - hung.keys():
-            logger.warning("%s makes progress again", name)
+            PART_MOVES.log(logger, "%s makes progress again", name, part=name)
         self._hung = set(hung)
         if not hung:
             self._send(ALIVE)

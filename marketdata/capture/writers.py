@@ -24,7 +24,7 @@ from marketdata.capture.quarantine import Quarantine
 from marketdata.capture.storing import Outcome, Record
 from marketdata.capture.tally import StreamKey, Tally
 from marketdata.exits import first_line
-from marketdata.log_events import DATABASE_AWAY, DATABASE_BACK
+from marketdata.log_events import CAPTURE_FAILED, DATABASE_AWAY, DATABASE_BACK, PART_DIED
 
 logger = logging.getLogger(__name__)
 
@@ -117,10 +117,12 @@ class Writer(Intake[Record]):
                     self._stopping.wait(RETRY_SECONDS[0])
             self.flush()
         except DatabaseUnavailable as error:
-            logger.error("%s writer: %s", self.stream, error)
-        except BaseException as error:
+            text, part = "%s writer: %s", f"{self.stream} writer"
+            CAPTURE_FAILED.log(logger, text, self.stream, error, reason=f"{part}: {error}")
+        except BaseException as error:  # noqa: BLE001 - whoever looks at `error` ends capture
             self.error = error
-            logger.exception("the %s writer died", self.stream)
+            text = "the %s writer died"
+            PART_DIED.log_error(logger, error, text, self.stream, part=self.stream)
         finally:
             connection.close()
 

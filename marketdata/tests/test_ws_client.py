@@ -121,6 +121,16 @@ def test_unsubscribing_from_a_dead_connection_is_no_error(sandbox, connect):
     client.unsubscribe()
 
 
+def test_a_bug_in_the_handler_is_logged_once_in_a_minute(sandbox, connect, recorder, caplog):
+    connect()
+    recorder.fail = True
+    for _ in range(3):
+        sandbox.send_trades("BTCUSDT", sandbox.make_trades("BTCUSDT", 1))
+    sandbox.drain()
+    events = [getattr(record, "event", "") for record in caplog.records]
+    assert (len(recorder.unreadable), events.count("frame_failed")) == (3, 1)
+
+
 def test_a_bug_in_the_handler_costs_one_frame_and_not_the_connection(sandbox, connect, recorder):
     client = connect()
     sandbox.drain()

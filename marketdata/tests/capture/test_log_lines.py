@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import threading
+from collections import Counter
 from datetime import timedelta
 from uuid import uuid4
 
 import pytest
+from django.db import OperationalError
 
 from marketdata.bybit.errors import ExchangeUnavailable
 from marketdata.bybit.records import Reject
 from marketdata.bybit.ws_client import ConnectionState
+from marketdata.capture.books import Books
+from marketdata.capture.books_file import BooksFile
+from marketdata.capture.config import CaptureConfig
+from marketdata.capture.disk import Disk
 from marketdata.capture.feeds import Feed
 from marketdata.capture.gaps import GapBook
 from marketdata.capture.quarantine import Quarantine
+from marketdata.capture.repairs import SWEEP, Repairs
 from marketdata.capture.report import CaptureReport, StreamStatus
+from marketdata.capture.spool import Spool
+from marketdata.capture.spool_segment import Loss
+from marketdata.capture.spooling import Spooling
 from marketdata.capture.summary import Summary
 from marketdata.capture.supervisor import Supervisor
 from marketdata.capture.tally import StreamKey, Tally
 from marketdata.exits import ExitCode
 from marketdata.log_events import ids_in
+from marketdata.log_rate import Seldom
 from marketdata.models import Stream
 from marketdata.tests.records import START
 
@@ -178,8 +190,58 @@ def test_what_is_quarantined_is_named(events):
     key = StreamKey(Stream.ORDERS, uuid4())
     reject = Reject("order", "qty is odd", '{"symbol": "BTCUSDT", "orderId": "5cf9"}')
     quarantine = Quarantine(Tally())
-    for _ in range(12):
+    for _ in range(2000):
         quarantine.add(key, reject)
     told = events("account", "symbol", "order_id", "reason", "count")
     assert told[0] == ("quarantined", key.account_id, "BTCUSDT", "5cf9", "qty is odd", 1)
-    assert len(told) == 10
+    assert [line[-1] for line in told] == [*range(1, 11), 1000, 2000]
+
+
+def test_what_comes_again_and_again_is_said_so_often_in_a_minute():
+    now = [0.0]
+    seldom = Seldom(2, lambda: now[0])
+    assert [seldom.is_due("a") for _ in range(4)] == [True, True, False, False]
+    assert seldom.is_due("b")
+    now[0] = 59.9
+    assert not seldom.is_due("a")
+    now[0] = 60.0
+    assert [seldom.is_due("a") for _ in range(3)] == [True, True, False]
+
+
+class Full(Disk):
+    """A disk that takes nothing more."""
+
+    def replace(self, path, content, *, safe=True):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_disk_that_stays_full_is_said_once(events, tmp_path):
+    books = Books()
+    spooling = Spooling(books, CaptureConfig(symbols=("BTCUSDT",), spool_folder=tmp_path))
+    spooling._file = BooksFile(tmp_path, disk=Full())
+    books.quarantine.add(StreamKey(Stream.TRADES), Reject("trade", "odd", "{}"))
+    assert [spooling.save_books() for _ in range(5)] == [False] * 5
+    assert events("reason") == [("quarantined", "odd"), ("spool_failed", "No space left on device")]
+
+
+def test_a_spool_that_drops_batch_after_batch_says_so_once(events, tmp_path):
+    spool = Spool(tmp_path, on_loss=lambda loss: None)
+    for rows in (3, 4, 5):
+        key = StreamKey(Stream.TRADES)
+        spool.lose(Loss(Counter({key: rows}), {}, "the spool is full"))
+    assert events("stream", "rows") == [("rows_dropped", "trades", 3)]
+
+
+def test_repairs_that_wait_for_the_database_say_so_once(events, monkeypatch):
+    repairs = Repairs(CaptureConfig(symbols=("BTCUSDT",)), Books())
+    failures = iter([OperationalError("the server is gone")] * 3)
+
+    def connect():
+        if failure := next(failures, None):
+            raise failure
+
+    monkeypatch.setattr("marketdata.capture.repairs.be_impatient", connect)
+    monkeypatch.setattr(repairs, "_sweep", lambda: None)
+    for _ in range(5):
+        repairs._do(SWEEP)
+    assert events("part") == [("database_away", "repairs"), ("database_back", "repairs")]
