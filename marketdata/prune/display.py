@@ -82,10 +82,11 @@ def print_pruning(out: TextIO, pruning: Pruning, returned: GivenBack | None) -> 
 def print_given_back(out: TextIO, returned: GivenBack) -> None:
     """What the database took before and takes since, as measured."""
     less, note = returned.before - returned.after, f": {returned.note}" if returned.note else ""
+    difference = f"{_bytes(abs(less))} {'less' if less >= 0 else 'more'}"
     say(
         out,
         f"The database took {_bytes(returned.before)} and takes {_bytes(returned.after)}, "
-        f"{_bytes(less)} less, after {returned.seconds:.1f} s{note}.",
+        f"{difference}, after {returned.seconds:.1f} s{note}.",
     )
 
 

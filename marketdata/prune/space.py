@@ -22,6 +22,9 @@ from marketdata.exits import ConfigurationError
 
 INCREMENTAL = 2
 PAGES_AT_ONCE = 500
+# How often, and how many seconds apart, it is tried to empty the log between readers.
+EMPTYINGS, REST_SECONDS = 50, 0.05
+IS_READ = "somebody reads what its log holds: the file gets shorter once they have done"
 # What a VACUUM of SQLite writes: the database anew, and that once more through its log.
 VACUUM_ROOM = 2
 
@@ -87,6 +90,7 @@ def give_back(
         result.note = "PostgreSQL keeps the room for new rows"
     elif is_incremental():
         result.longest_seconds = _shrink(stop)
+        result.note = "" if _empty_log(stop) else IS_READ
     else:
         result.note = (
             "the room is kept for new rows: this database was made without incremental vacuum; "
@@ -112,7 +116,7 @@ def rewrite() -> GivenBack:
         )
     _execute(f"PRAGMA auto_vacuum = {INCREMENTAL}")
     _execute("VACUUM")
-    _execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    result.note = "" if _empty_log(threading.Event()) else IS_READ
     result.after, result.seconds = database_bytes(), time.monotonic() - began
     return result
 
@@ -132,9 +136,28 @@ def _shrink(stop: threading.Event) -> float:
         if free >= before:
             break
         stop.wait(took)
-    # The file itself gets shorter when its log is written into it.
-    _execute("PRAGMA wal_checkpoint(TRUNCATE)")
     return longest
+
+
+def _empty_log(stop: threading.Event) -> bool:
+    """Write the log into the file, which gets shorter by that; False while somebody reads it.
+
+    Nobody is waited for: SQLite would do so with the write lock in its hand, and all who write
+    would wait as long (https://www.sqlite.org/pragma.html#pragma_wal_checkpoint).
+    """
+    patience = _number("PRAGMA busy_timeout")
+    # Most of it without any lock, so that the one beneath is held for a moment.
+    _execute("PRAGMA wal_checkpoint(PASSIVE)")
+    _execute("PRAGMA busy_timeout = 0")
+    try:
+        for _ in range(EMPTYINGS):
+            if not _number("PRAGMA wal_checkpoint(TRUNCATE)"):
+                return True
+            if stop.wait(REST_SECONDS):
+                break
+    finally:
+        _execute(f"PRAGMA busy_timeout = {patience}")
+    return False
 
 
 def _file() -> Path:

@@ -50,6 +50,17 @@ class TestFile:
             cursor.execute("SELECT COUNT(*) FROM public_trades")
             assert cursor.fetchone() == (0,)
 
+    def test_who_reads_meanwhile_has_nobody_wait(self, monkeypatch):
+        monkeypatch.setattr(space, "EMPTYINGS", 2)
+        before = emptied()
+        with closing(connection.copy()) as other, other.cursor() as cursor:
+            cursor.execute("BEGIN DEFERRED")
+            cursor.execute("SELECT COUNT(*) FROM public_trades")
+            returned = given_back(before)
+            assert (returned.note, returned.after > before) == (space.IS_READ, True)
+        assert space._number("PRAGMA busy_timeout") == 30_000
+        assert given_back(before).after < before - ROWS * 100
+
     def test_a_stop_leaves_the_rest(self, monkeypatch):
         monkeypatch.setattr(space, "PAGES_AT_ONCE", 10)
         emptied()
