@@ -244,6 +244,6 @@ def _span_of(rows: models.QuerySet[Any], name: str) -> tuple[datetime | None, da
 def _delete_some(rows: models.QuerySet[Any], count: int) -> Chunk:
     with transaction.atomic():
         began = time.monotonic()
-        chosen = list(rows.values_list("pk", flat=True)[:count])
-        rows.filter(pk__in=chosen).order_by().delete()
-    return Chunk(len(chosen), time.monotonic() - began)
+        # Chosen in the same statement: one that lists them may have too many variables for SQLite.
+        gone, _ = rows.filter(pk__in=rows.values("pk")[:count]).order_by().delete()
+    return Chunk(gone, time.monotonic() - began)

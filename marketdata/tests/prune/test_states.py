@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 from datetime import timedelta
 
 import pytest
+from django.db import connection
 
 from accounts.tests.factories import BybitAccountFactory
 from marketdata.capture.accounts import full_name
@@ -120,6 +122,18 @@ def test_quarantine_goes_by_owner_and_its_gaps_stay(account):
         (False, at(2)), (False, at(50)), (True, at(50)),
     ]  # fmt: skip
     assert CaptureGap.objects.get().state == "open"
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="about SQLite's limit")
+def test_a_chunk_may_have_more_rows_than_a_statement_has_variables():
+    for _ in range(40):
+        QuarantinedMessageFactory(first_seen=at(1), last_seen=at(2))
+    connection.ensure_connection()
+    before = connection.connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 30)
+    try:
+        assert prune(at(40), Quarantine(None, "the market")).deleted == 40
+    finally:
+        connection.connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, before)
 
 
 def test_backtests_go_with_their_results_and_live_runs_stay(account):
