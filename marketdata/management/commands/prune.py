@@ -24,6 +24,7 @@ from marketdata.management.arguments import (
     worded,
 )
 from marketdata.prune.choice import chosen_lots
+from marketdata.prune.clock import refuse_clock_ahead
 from marketdata.prune.display import (
     print_given_back,
     print_pruning,
@@ -53,6 +54,8 @@ says of the time that it was pruned before the first row goes, and nobody fetche
 account (executions, orders, positions, wallet, backtests, its quarantine) is pruned only when it
 is named, and it is said whose: --account, --user or --all. Kept however old: the newest row of
 each stream, and the last states of open orders, positions and balances.
+A clock that is a day or more ahead of the newest row is not believed: --idle says that it is right,
+and that nothing was captured since.
 Ages on the command line replace the policy of the settings. The first Ctrl-C or SIGTERM ends it
 between two transactions, and the same command goes on with the rest.
 Exit codes: 0 done, or nothing is due, 2 usage, 4 configuration, 75 the database cannot be reached
@@ -73,6 +76,7 @@ class Command(TeachingCommand):
             add(f"--{kind}", type=age, metavar="AGE", help=f"the age of {kind}")
         add("--symbol", action="append", default=[], help="trades and tickers of it; repeatable")
         add_scope(parser, required=False)
+        add("--idle", action="store_true", help="though nothing was captured for a day or more")
         add("--dry-run", action="store_true", help="count, and delete nothing")
         add("--vacuum", action="store_true", help="rewrite a SQLite file, which blocks capture")
         add("--json", action="store_true", help="one machine-readable line and nothing else")
@@ -83,6 +87,8 @@ class Command(TeachingCommand):
         _refuse(policy, options)
         check_database()
         now = datetime.now(UTC)
+        if policy and not options["idle"]:
+            refuse_clock_ahead(now)
         symbols = [symbol.upper() for symbol in options["symbol"]] or None
         lots = list(chosen_lots(policy, symbols, accounts_in_scope(options)))
         if options["dry_run"]:

@@ -131,6 +131,33 @@ class TestPolicy:
             retention_age(text)
 
 
+class TestClock:
+    """A clock that is ahead would have too much deleted."""
+
+    @pytest.fixture
+    def stale(self):
+        """Trades of which the newest are 60 days old, by this clock."""
+        for age in (100, 60):
+            store_trades(*range(10), start=ago(days=age, hours=2))
+        vouch("trades", "BTCUSDT", None, ago(days=101), ago(days=60), Source.LIVE)
+
+    @pytest.mark.parametrize("flags", [(), ("--dry-run",)])
+    def test_one_that_is_far_ahead_of_the_newest_row_is_not_believed(self, capsys, stale, flags):
+        code, said = run(capsys, "--older-than", "90d", *flags)
+        assert code == ExitCode.CONFIGURATION
+        assert "a clock that is ahead" in said
+        assert (PublicTrade.objects.count(), CaptureGap.objects.count()) == (20, 0)
+        assert told(capsys, "--trades", "90d", "--idle")["rows_deleted"] == 10
+
+    def test_what_accounts_bring_tells_the_time_too(self, capsys, stale):
+        PrivateExecutionFactory(exchange_ts=ago(hours=23))
+        assert told(capsys, "--trades", "90d")["rows_deleted"] == 10
+
+    def test_without_any_row_there_is_nothing_to_compare_with(self, capsys):
+        QuarantinedMessageFactory(first_seen=ago(days=100), last_seen=ago(days=100))
+        assert told(capsys, "--quarantine", "90d")["rows_deleted"] == 1
+
+
 class TestOutput:
     """What it says, and how it ends."""
 
