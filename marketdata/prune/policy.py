@@ -33,7 +33,13 @@ def retention_age(text: str) -> timedelta:
 
 
 def policy_of(options: Mapping[str, Any], configured: Policy) -> Policy:
-    """The policy of a command line; the one of the settings where that names no age at all."""
+    """The policy of a command line; the one of the settings where that names no age at all.
+
+    Where symbols are named it is about those: what is in quarantine is of none.
+    """
     told = {kind: options["older_than"] for kind in PUBLIC if options["older_than"]}
-    told |= {kind: options[kind] for kind in KINDS if options[kind]}
-    return told or configured
+    named = {kind: options[kind] for kind in KINDS if options[kind]}
+    policy = told | named or dict(configured)
+    if options["symbol"] and "quarantine" not in named:
+        policy.pop("quarantine", None)
+    return policy

@@ -92,6 +92,14 @@ class TestPolicy:
         assert {each["of"] for each in said["lots"]} == {"ETHUSDT"}
         assert PublicTrade.objects.filter(symbol="BTCUSDT").count() == 20
 
+    @pytest.mark.parametrize("ages", [("--older-than", "90d"), ()])
+    def test_a_symbol_is_not_all_that_is_in_quarantine(self, capsys, market, settings, ages):
+        settings.GRIDBOT_RETENTION = dict.fromkeys(("trades", "quarantine"), timedelta(days=90))
+        QuarantinedMessageFactory(first_seen=ago(days=100), last_seen=ago(days=100))
+        assert told(capsys, *ages, "--symbol", "ETHUSDT")["rows_deleted"] == 10
+        named = told(capsys, *ages, "--quarantine", "90d", "--trades", "90d", "--symbol", "ETHUSDT")
+        assert named["rows_deleted"] == 1
+
     def test_of_accounts_what_is_named_goes_of_whom_is_named(self, capsys):
         alice, bob = BybitAccountFactory(), BybitAccountFactory()
         for account in (alice, bob):
