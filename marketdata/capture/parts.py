@@ -38,7 +38,7 @@ from marketdata.capture.startup import exact_digits
 from marketdata.capture.supervisor import Client, Supervisor
 from marketdata.capture.writers import Writer
 from marketdata.coverage.frontier import frontiers
-from marketdata.log_events import ACCOUNT_LEFT, ACCOUNT_SERVED, ACCOUNT_SET_ASIDE
+from marketdata.log_events import ACCOUNT_LEFT, ACCOUNT_SERVED, ACCOUNT_SET_ASIDE, log_context
 from marketdata.models import PublicTrade, Stream, TickerSnapshot
 
 logger = logging.getLogger(__name__)
@@ -301,7 +301,8 @@ class PrivatePart(Part):
                 for writer in self.writers
             }
         )
-        supervisor = self._supervise(f"account {context.name}", client, collector)
+        with log_context(account=context.name, run=run.pk):
+            supervisor = self._supervise(f"account {context.name}", client, collector)
         self._serving[account_id] = (context, supervisor, collector)
         self.collectors.append(collector)
         if self.repairs:

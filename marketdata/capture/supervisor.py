@@ -6,7 +6,9 @@ import logging
 import random
 import threading
 from collections.abc import Callable, Mapping
+from contextvars import copy_context
 from datetime import UTC, datetime
+from functools import partial
 from typing import Protocol
 
 from marketdata.bybit.errors import BybitError
@@ -74,7 +76,9 @@ class Supervisor:
         self._stopping = threading.Event()
         # Why the connection is to be made anew, though it lives.
         self._unsound = ""
-        self._thread = threading.Thread(target=self._run, name=f"{name}-supervisor", daemon=True)
+        # What its lines in the log say of it holds on its thread, too.
+        run_here = partial(copy_context().run, self._run)
+        self._thread = threading.Thread(target=run_here, name=f"{name}-supervisor", daemon=True)
         self.pulse = Pulse("reader", f"the connection {name}")
         self.connected = threading.Event()
         # Whether a first attempt has succeeded or failed, and how many succeeded.

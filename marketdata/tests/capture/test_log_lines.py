@@ -31,7 +31,7 @@ from marketdata.capture.summary import Summary
 from marketdata.capture.supervisor import Supervisor
 from marketdata.capture.tally import StreamKey, Tally
 from marketdata.exits import ExitCode
-from marketdata.log_events import ids_in
+from marketdata.log_events import context_fields, ids_in, log_context
 from marketdata.log_rate import Seldom
 from marketdata.models import Stream
 from marketdata.tests.records import START
@@ -133,6 +133,30 @@ def test_a_connection_that_fails_again_and_again_is_said_once_for_each_reason(ev
         ("connection_failed", "no route", None),
         ("connected", None, 9),
     ]
+
+
+def test_a_connection_s_lines_say_whose_it_is():
+    told = []
+
+    class Kept(logging.Handler):
+        def emit(self, record):
+            told.append((record.event, context_fields()))
+
+    handler, logger = Kept(), logging.getLogger("marketdata.capture.supervisor")
+    client = Failing([])
+    with log_context(account="alice/main", run=7):
+        supervisor = Supervisor(
+            "account alice/main", client, GapBook(), {}, on_connecting=lambda: None,
+            first_delay=0.001, longest_delay=0.001,
+        )  # fmt: skip
+    logger.addHandler(handler)
+    try:
+        supervisor.start()
+        assert client.done.wait(20)
+        supervisor.stop()
+    finally:
+        logger.removeHandler(handler)
+    assert ("connection_lost", {"account": "alice/main", "run": 7}) in told
 
 
 class Reporting:
