@@ -20,6 +20,9 @@ from marketdata.log_events import EVENTS, context_fields
 
 # The name of what has none: a line of a library, or one that is for developers.
 UNNAMED: Final = "log"
+# journald breaks lines of more than 48 KiB (LineMax= in journald.conf(5)), and a character may take
+# six: so long may a value be, and a traceback.
+LONGEST, LONGEST_TRACE = 1000, 6000
 WORD: Final = re.compile(r"[\w.,:/@%+-]+", re.ASCII)
 
 
@@ -55,12 +58,12 @@ def values_of(record: logging.LogRecord) -> dict[str, Any]:
         "level": record.levelname,
         "event": event if is_named else UNNAMED,
         **fields,
-        "msg": without_secrets(_message(record)),
+        "msg": _shown(_message(record)),
     }
     if not is_named:
         values["logger"] = record.name
     if record.exc_info and record.exc_info[0] is not None:
-        values["exc"] = without_secrets(logging.Formatter().formatException(record.exc_info))
+        values["exc"] = _shown(logging.Formatter().formatException(record.exc_info), LONGEST_TRACE)
     return values
 
 
@@ -83,9 +86,19 @@ def _plain(key: str, value: Any) -> Any:
         return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     try:
         several = isinstance(value, list | tuple | set | frozenset)
-        return without_secrets(",".join(map(str, value)) if several else str(value))
+        return _shown(",".join(map(str, value)) if several else str(value))
     except Exception as error:  # noqa: BLE001 - as above
         return f"({type(error).__name__})"
+
+
+def _shown(text: str, longest: int = LONGEST) -> str:
+    """A text without secrets, and of a long one its beginning and its end."""
+    # In this order: of a secret that is cut in two nobody would know.
+    text = without_secrets(text)
+    if len(text) <= longest:
+        return text
+    half = longest // 2
+    return f"{text[:half]} ({len(text) - 2 * half} characters left out) {text[-half:]}"
 
 
 def _written(value: Any) -> str:

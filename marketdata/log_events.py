@@ -160,7 +160,8 @@ ROWS_MISSED: Final = LogEvent(
     ("stream", "subject", "rows", "reason"),
 )  # fmt: skip
 DATABASE_AWAY: Final = LogEvent(
-    "database_away", _WARNING, "The database does not take what a part of capture has.",
+    "database_away", _WARNING,
+    "The database does not take what a part has: until `database_back`, or `spool_replaying`.",
     ("part", "reason"),
 )  # fmt: skip
 DATABASE_BACK: Final = LogEvent(

@@ -140,6 +140,18 @@ def test_a_value_of_any_kind_is_a_word(kept, value, word):
     assert json.loads(told, parse_constant=pytest.fail)["reason"] == word
 
 
+def test_a_line_is_never_so_long_that_journald_breaks_it(kept):
+    try:
+        raise ValueError("\x1b" * 100_000 + "the end")
+    except ValueError as error:
+        SUMMARY.log_error(kept.logger, error, "%s", "ä" * 100_000, reason=["\u2028" * 100_000])
+    for line in kept.text + kept.json:
+        assert len(line.encode()) < 48 * 1024
+        assert "characters left out" in line
+    assert pairs(kept.text[0])["exc"].startswith("Traceback")
+    assert pairs(kept.text[0])["exc"].endswith("the end")
+
+
 def test_what_libraries_call_an_event_is_none(kept):
     kept.logger.info("hello", extra={"event": "odd\nline", "fields": ["x"]})
     assert kept.text[0].endswith("INFO log msg=hello logger=a.test")
