@@ -15,9 +15,16 @@ MARKET = "the market"
 
 
 def chosen_lots(
-    policy: Policy, symbols: Collection[str] | None, accounts: Sequence[BybitAccount]
+    policy: Policy,
+    symbols: Collection[str] | None,
+    accounts: Sequence[BybitAccount],
+    *,
+    their_quarantine: bool = False,
 ) -> Iterator[tuple[Lot, timedelta]]:
-    """Each lot with the age from which on it goes: of `symbols`, all with None, and `accounts`."""
+    """Each lot with the age from which on it goes: of `symbols`, all with None, and `accounts`.
+
+    `their_quarantine` says that the quarantine of a policy is that of the accounts, too.
+    """
     streams = [stream for stream in TABLES if stream in policy]
     for feed, subject in known_feeds(streams, symbols, accounts):
         yield Facts(feed, subject), policy[feed.stream]
@@ -25,7 +32,7 @@ def chosen_lots(
         yield Quarantine(None, MARKET), policy["quarantine"]
     for account in accounts:
         name = full_name(account)
-        if "quarantine" in policy:
+        if their_quarantine and "quarantine" in policy:
             yield Quarantine(account.pk, name), policy["quarantine"]
         if "backtests" in policy:
             yield Backtests(account.pk, name), policy["backtests"]

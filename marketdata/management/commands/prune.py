@@ -90,7 +90,8 @@ class Command(TeachingCommand):
         if policy and not options["idle"]:
             refuse_clock_ahead(now)
         symbols = [symbol.upper() for symbol in options["symbol"]] or None
-        lots = list(chosen_lots(policy, symbols, accounts_in_scope(options)))
+        accounts, is_named = accounts_in_scope(options), bool(options["quarantine"])
+        lots = list(chosen_lots(policy, symbols, accounts, their_quarantine=is_named))
         if options["dry_run"]:
             self._survey(lots, now, quiet=options["json"])
             return
@@ -123,7 +124,7 @@ def _refuse(policy: Policy, options: Mapping[str, Any]) -> None:
             "Nothing says what is to be kept: pass --older-than 90d, or set GRIDBOT_RETENTION_TRADES."
         )
     demand_scope(options, [kind for kind in PRIVATE if kind in policy])
-    if has_scope(options) and policy.keys().isdisjoint((*PRIVATE, "quarantine")):
+    if has_scope(options) and not any(options[kind] for kind in (*PRIVATE, "quarantine")):
         raise CommandError(
             f"Of accounts say what: --{', --'.join((*PRIVATE, 'quarantine'))}.",
             returncode=ExitCode.USAGE,

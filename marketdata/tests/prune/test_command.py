@@ -111,6 +111,24 @@ class TestPolicy:
         ]
         assert PrivateExecution.objects.unscoped().filter(account=bob).count() == 2
 
+    @pytest.mark.parametrize("ages", [("--older-than", "90d"), ()])
+    def test_a_scope_alone_names_nothing(self, capsys, market, settings, ages):
+        settings.GRIDBOT_RETENTION = dict.fromkeys(("trades", "quarantine"), timedelta(days=90))
+        account = BybitAccountFactory()
+        code, said = run(capsys, *ages, "--account", full_name(account))
+        assert (code, "Of accounts say what" in said) == (ExitCode.USAGE, True)
+        assert PublicTrade.objects.count() == 40
+
+    def test_what_an_account_has_in_quarantine_goes_by_its_own_name(self, capsys, market):
+        account = BybitAccountFactory()
+        old = {"first_seen": ago(days=100), "last_seen": ago(days=100)}
+        for owner in (None, account):
+            QuarantinedMessageFactory(account=owner, **old)
+        scope = "--orders", "90d", "--account", full_name(account)
+        said = told(capsys, "--older-than", "90d", *scope)
+        assert [lot["of"] for lot in said["lots"] if lot["kind"] == "quarantine"] == ["the market"]
+        assert told(capsys, "--quarantine", "90d", *scope)["rows_deleted"] == 1
+
     @pytest.mark.parametrize(
         ("arguments", "code", "words"),
         [
