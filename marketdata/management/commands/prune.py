@@ -103,7 +103,7 @@ class Command(TeachingCommand):
         code = ExitCode.INTERRUPTED if pruning.is_stopped else ExitCode.OK
         if options["json"]:
             self.stdout.write(pruning_json(pruning, returned, code))
-        elif pruning.outcomes:
+        elif pruning.outcomes or not returned:
             print_pruning(sys.stdout, pruning, returned)
         elif returned:
             print_given_back(sys.stdout, returned)

@@ -209,6 +209,9 @@ class TestOutput:
         assert "trades of BTCUSDT: 10 of 10 rows deleted, all before" in out
         assert "20 rows deleted; the longest transaction took" in out
 
+    def test_of_a_symbol_that_nobody_knows_nothing_is_due(self, capsys, market):
+        assert run(capsys, "--trades", "9d", "--symbol", "BTCUSTD") == (0, "Nothing is due.\n")
+
     def test_nothing_is_due(self, capsys, market):
         assert run(capsys, "--trades", "200d") == (0, "Nothing is due.\n")
 
