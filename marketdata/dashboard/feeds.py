@@ -46,10 +46,10 @@ class Known:
 def known_feeds(intervals: Rows, gaps: Rows, window: Window) -> list[Known]:
     """Every feed that these rows speak of up to the window's end, in no order.
 
-    Nothing is known any more of what was pruned.
+    One of which everything was pruned is none of them.
     """
-    gaps = gaps.exclude(state=CaptureGap.State.PRUNED)
-    found = {known.feed: known for known in _lives(intervals, gaps, window)}
+    kept = gaps.exclude(state=CaptureGap.State.PRUNED)
+    found = {known.feed: known for known in _lives(intervals, kept, window)}
     claims: dict[Feed, list[tuple[State, Span]]] = {feed: [] for feed in found}
     for feed, state, start, end in _claims(intervals, gaps, window):
         if feed in claims:
@@ -84,7 +84,7 @@ def _lives(intervals: Rows, gaps: Rows, window: Window) -> Iterable[Known]:
 def _claims(
     intervals: Rows, gaps: Rows, window: Window
 ) -> Iterable[tuple[Feed, State, datetime, datetime | None]]:
-    """Each interval and unfilled gap that reaches into the window."""
+    """Each interval, unfilled gap and pruned span that reaches into the window."""
 
     def near(rows: Rows, of: str, table: str) -> Rows:
         lasts = Q(ended_at=None) | Q(ended_at__gte=window.start)

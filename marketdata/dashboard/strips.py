@@ -40,9 +40,23 @@ WORDS = {
     State.UNKNOWN: "nothing known",
 }
 # Where several claims speak of an instant, the first of these counts.
-PRECEDENCE = (State.OPEN, State.LOST, State.FILLED, State.COVERED, State.UNVOUCHED)
+PRECEDENCE = (
+    State.OPEN,
+    State.LOST,
+    State.FILLED,
+    State.COVERED,
+    State.UNKNOWN,
+    State.UNVOUCHED,
+)
 # What a column shows of all that lies in it.
-WORST_FIRST = (*PRECEDENCE[:2], State.UNVOUCHED, State.FILLED, State.COVERED, State.UNKNOWN)
+WORST_FIRST = (
+    State.OPEN,
+    State.LOST,
+    State.UNVOUCHED,
+    State.FILLED,
+    State.COVERED,
+    State.UNKNOWN,
+)
 BADNESS = {state: place for place, state in enumerate(WORST_FIRST)}
 # Bars in a strip that is 24 high: from where, and how high.
 SHAPES = {
@@ -64,7 +78,10 @@ def of_gap(stream: str, state: str) -> State:
     """What a gap that is not filled is shown as; what a filled one held is an interval by now.
 
     Of orders REST has given the last states, and those in between are gone: nothing is left to do.
+    Of what was pruned nothing is known any more.
     """
+    if state == CaptureGap.State.PRUNED:
+        return State.UNKNOWN
     gone = state == CaptureGap.State.PARTIAL and stream == Stream.ORDERS
     return State.LOST if gone or state == CaptureGap.State.UNFILLABLE else State.OPEN
 

@@ -109,6 +109,14 @@ def test_of_what_was_pruned_nothing_is_known_any_more():
     assert feed.open_gaps == 0
 
 
+def test_what_was_pruned_is_unknown_also_after_something_older_that_is_kept():
+    gap(80, 70, state="filled")
+    gap(75, 40, state="pruned")
+    covered(40, 0)
+    [feed] = known().values()
+    assert [state for state, _ in outline(feed)] == [State.UNKNOWN, State.COVERED]
+
+
 def test_states_of_orders_that_are_gone_are_no_open_gap(alice_account):
     gap(40, 20, state="partial")
     gap(40, 20, state="partial", stream=Stream.ORDERS, symbol="", account=alice_account)
