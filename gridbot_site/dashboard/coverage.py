@@ -85,7 +85,9 @@ def _trouble(known: Known, window: Window) -> str:
     """What an operator should look at, in a few words; empty when there is nothing."""
     last = known.pieces[-1]
     if last.state in (State.OPEN, State.LOST):
-        return f"open gap since {last.start:%H:%M:%S}, {duration(last.seconds)}"
+        began = known.since or last.start
+        lasted = duration((window.end - began).total_seconds())
+        return f"open gap since {began:%Y-%m-%d %H:%M:%S}, {lasted}"
     if known.is_silent(window, SILENT_SECONDS):
         since = known.last
         return f"nothing since {since:%Y-%m-%d %H:%M:%S}" if since else "nothing yet"

@@ -106,6 +106,14 @@ def test_a_gap_that_lasts_needs_a_look_and_its_row_is_a_click_away(olivia_client
     assert reverse("admin:marketdata_capturegap_change", args=[gap.pk]) in html
 
 
+def test_a_gap_is_as_old_as_it_is_however_little_of_it_is_shown(olivia_client):
+    began = ago(4000)
+    vouched(ended_at=began)
+    CaptureGapFactory.create(started_at=began, ended_at=None)
+    said = part(shown(olivia_client, last="5m"), "market")
+    assert f"open gap since {began:%Y-%m-%d %H:%M:%S}, 1 h 6 min" in said
+
+
 def test_a_feed_that_went_silent_says_since_when(olivia_client):
     running_capture()
     vouched(ended_at=ago(600))

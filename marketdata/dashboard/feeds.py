@@ -12,7 +12,7 @@ from django.db.models import Count, Max, Min, Q, Value
 
 from marketdata.capture.feeds import Feed
 from marketdata.coverage.ledger import NOT_FILLED
-from marketdata.coverage.spans import Span
+from marketdata.coverage.spans import Span, union
 from marketdata.dashboard.strips import OF_SOURCE, Piece, State, of_gap, pieces
 from marketdata.dashboard.window import Window
 from marketdata.models import CaptureGap, Stream
@@ -36,6 +36,8 @@ class Known:
     last: datetime | None
     open_gaps: int
     pieces: list[Piece] = field(default_factory=list)
+    # Where the state of the last piece began, which may be long before the window.
+    since: datetime | None = None
 
     def is_silent(self, window: Window, seconds: float) -> bool:
         """Whether nothing has been known for so long at the window's end."""
@@ -57,7 +59,15 @@ def known_feeds(intervals: Rows, gaps: Rows, window: Window) -> list[Known]:
     for feed, known in found.items():
         life = Span(known.first, known.last or window.end)
         known.pieces = pieces(window.span, [(State.UNVOUCHED, life), *claims[feed]])
+        known.since = _beginning(known.pieces[-1], claims[feed])
     return list(found.values())
+
+
+def _beginning(piece: Piece, claims: Iterable[tuple[State, Span]]) -> datetime:
+    """Where the state of `piece` began, wherever its window does."""
+    same = union(span for state, span in claims if state == piece.state)
+    reaching = (span.start for span in same if span.start <= piece.start <= span.end)
+    return min(reaching, default=piece.start)
 
 
 def _lives(intervals: Rows, gaps: Rows, window: Window) -> Iterable[Known]:
