@@ -68,6 +68,10 @@ class Window:
                 end, is_past = _moment(text), True
             except ValueError:
                 problem = "The end is no time: this is what was last."
+            if end > now:
+                # As of whoever forgot that times are UTC: nothing would seem to come in.
+                end, is_past = now, False
+                problem = f"It is {now:%H:%M} UTC, and that end is yet to come: this is what was last."
         end = end.replace(microsecond=end.microsecond // 1000 * 1000)
         return cls(last, end, is_past, problem)
 

@@ -28,7 +28,7 @@ def test_an_end_is_utc_unless_it_says_otherwise():
 @pytest.mark.parametrize(
     "query",
     [{"last": "8h"}, {"last": ""}, {"until": "yesterday"}, {"until": "2026-02-30T00:00"},
-     {"until": "0001-01-01T00:00"}, {"until": "9999-12-31T23:59"}],
+     {"until": "0001-01-01T00:00"}, {"until": "9999-12-31T23:59"}, {"until": "2026-03-01T15:03"}],
 )  # fmt: skip
 def test_what_cannot_be_read_is_said_and_the_last_hours_are_shown(query):
     window = Window.asked(query, NOW)
