@@ -18,7 +18,8 @@ from django.db.models.expressions import RawSQL
 from accounts.models import BybitAccount
 from marketdata.models import TickerSnapshot
 
-# What linear contracts are settled in: an account's equity changes with the first that it has.
+# What linear contracts are settled in. A total is the account's, whichever coin it came with: the
+# newest counts. Without one the first coin that the account has speaks for it.
 SETTLED_IN = ("USDT", "USDC")
 TICKERS_AT = """
 WITH moments (at) AS (VALUES {moments})
@@ -26,14 +27,21 @@ SELECT (SELECT t.id FROM ticker_snapshots t
         WHERE t.symbol = %s AND t.exchange_ts <= moments.at ORDER BY t.exchange_ts DESC LIMIT 1)
 FROM moments
 """
+# Steps alone: a join to the table would have the planner read all of it, and sort it.
 WALLETS_AT = """
 WITH moments (at) AS (VALUES {moments})
-SELECT COALESCE({choices}) FROM bybit_accounts a CROSS JOIN moments WHERE a.id IN ({accounts})
+SELECT (SELECT told.id FROM ({choices}) AS told
+        ORDER BY told.total_equity IS NULL,
+            CASE WHEN told.total_equity IS NOT NULL THEN told.exchange_ts END DESC, told.place
+        LIMIT 1)
+FROM bybit_accounts a CROSS JOIN moments WHERE a.id IN ({accounts})
 """
 WALLET_AT = """
-(SELECT w.id FROM wallet_snapshots w
- WHERE w.account_id = a.id AND w.coin = %s AND w.exchange_ts <= moments.at
- ORDER BY w.exchange_ts DESC, w.id DESC LIMIT 1)
+SELECT {place} AS place, newest.* FROM (
+    SELECT w.id, w.exchange_ts, w.total_equity FROM wallet_snapshots w
+    WHERE w.account_id = a.id AND w.coin = %s AND w.exchange_ts <= moments.at
+    ORDER BY w.exchange_ts DESC, w.id DESC LIMIT 1
+) AS newest
 """
 # Symbols of an account are stepped through in the table's unique index: no row between one and the
 # next is read, where a GROUP BY would read them all. A leg is 0 one-way, 1 long, 2 short.
@@ -66,7 +74,9 @@ def wallets_at(accounts: Collection[UUID], moments: Sequence[datetime]) -> RawSQ
     """The keys of the newest balance of each account, of which there is one, at each moment."""
     sql = WALLETS_AT.format(
         moments=", ".join(["(%s)"] * len(moments)),
-        choices=", ".join([WALLET_AT] * len(SETTLED_IN)),
+        choices=" UNION ALL ".join(
+            WALLET_AT.format(place=place) for place in range(len(SETTLED_IN))
+        ),
         accounts=_places(accounts),
     )
     return RawSQL(sql, [*map(_moment, moments), *SETTLED_IN, *map(_key, accounts)])  # noqa: S611

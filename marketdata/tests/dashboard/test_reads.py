@@ -204,6 +204,19 @@ def test_of_two_states_of_one_millisecond_the_later_one_counts(alice_account):
     assert curves(0) == {alice_account.pk: [(2, "USDT")]}
 
 
+def test_a_total_counts_with_whichever_coin_it_came_and_a_coin_stands_for_itself(
+    alice_account, bob_account
+):
+    for coin, minutes, total in (("USDT", 50, 5), ("USDC", 30, 9000), ("USDT", 10, 9100)):
+        of = {"coin": coin, "exchange_ts": ago(minutes), "equity": 1}
+        WalletSnapshotFactory.create(account=alice_account, total_equity=Decimal(total), **of)
+        WalletSnapshotFactory.create(account=bob_account, **of)
+    assert curves(40, 20, 0) == {
+        alice_account.pk: [(5, "USD"), (9000, "USD"), (9100, "USD")],
+        bob_account.pk: [(1, "USDT")] * 2,
+    }
+
+
 def test_without_an_account_there_is_nothing_to_ask(django_assert_num_queries):
     with django_assert_num_queries(0):
         assert equity_curves(WalletSnapshot.objects.all(), [], [NOON]) == {}
