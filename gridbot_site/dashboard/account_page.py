@@ -60,7 +60,7 @@ def context(request: HttpRequest, account_id: UUID) -> dict[str, Any]:
         "positions": positions,
         "symbols": symbols,
         "symbol": symbol,
-        "price_chart": _prices(request, symbol, window, fills, states),
+        "price_chart": _prices(request, account, symbol, window, fills, states),
         "fills": [(row_url(PrivateExecution, fill.key), fill) for fill in fills[:MOST_FILLS]],
         "fill_count": len(fills),
         "lines": feed_lines(request, window, PRIVATE_STREAMS, [account.pk]),
@@ -76,30 +76,36 @@ def _positions(request: HttpRequest, account: BybitAccount, window: Window) -> l
         .filter(symbol=OuterRef("symbol"), exchange_ts__lte=window.end)
         .order_by("-exchange_ts")
     )
-    here = EnvironmentStamp.objects.filter(environment=account.environment)
     marks: dict[str, Decimal] = {}
     if held:
         priced = (
             seen(request, Instrument)
-            .filter(Exists(here), symbol__in={row.symbol for row in held})
+            .filter(_has_market_of(account), symbol__in={row.symbol for row in held})
             .annotate(mark=Subquery(newest.values("mark_price")[:1]))
         )
         marks = {symbol: mark for symbol, mark in priced.values_list("symbol", "mark") if mark}
     return positions_of(held, marks)
 
 
+def _has_market_of(account: BybitAccount) -> Exists:
+    """Whether the prices in this database are those of the account's exchange."""
+    return Exists(EnvironmentStamp.objects.filter(environment=account.environment))
+
+
 def _prices(
     request: HttpRequest,
+    account: BybitAccount,
     symbol: str,
     window: Window,
     fills: Sequence[trading.Fill],
     states: Sequence[trading.State],
 ) -> Chart | None:
-    """The price of the symbol with the account's orders and fills on it; None without a symbol."""
+    """The symbol's price, where the market is the account's, with its orders and fills; None without."""
     if not symbol:
         return None
     tickers = seen(request, TickerSnapshot).filter(exchange_ts__gte=window.start)
-    rows = tickers.filter(pk__in=tickers_at(symbol, window.moments(MOMENTS)))
+    at_moments = tickers_at(symbol, window.moments(MOMENTS))
+    rows = tickers.filter(_has_market_of(account), pk__in=at_moments)
     points = list(rows.order_by("exchange_ts").values_list("exchange_ts", "last_price"))
     return price_chart(
         symbol,

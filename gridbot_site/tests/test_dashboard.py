@@ -215,12 +215,14 @@ def test_the_page_of_an_account_without_anything_has_nothing_to_draw(olivia_clie
 
 
 def test_the_page_of_an_account_draws_its_orders_and_fills_over_the_price(bob_client, bob_account):
+    EnvironmentStampFactory.create(environment=bob_account.environment)
     busy(bob_account)
     for seconds, price in ((1200, 49_900), (300, 50_200)):
         TickerSnapshotFactory.create(exchange_ts=ago(seconds), last_price=Decimal(price))
     html = shown(bob_client, page_of(bob_account))
     trading = part(html, "trading")
     assert "BTCUSDT, last price 1 fills; 1 orders, of which 1 wait." in trading
+    assert 'class="chart-line" d="M' in html.partition('id="board-trading"')[2]
     assert "Buy 0.01 at 50000" in trading
     assert html.count('class="mark mark-buy"') == 1
     assert html.count('class="level level-buy"') == 2  # and the legend's
@@ -237,6 +239,16 @@ def test_positions_take_the_markets_price_where_it_is_their_market(
     InstrumentFactory.create()
     TickerSnapshotFactory.create(exchange_ts=ago(5), mark_price=Decimal("50000"))
     assert distance in part(shown(olivia_client, page_of(account)), "positions")
+
+
+def test_another_exchanges_price_is_not_drawn_behind_an_accounts_fills(olivia_client):
+    EnvironmentStampFactory.create(environment="mainnet")
+    account = BybitAccountFactory.create(environment="testnet")
+    busy(account)
+    TickerSnapshotFactory.create(exchange_ts=ago(300), last_price=Decimal(99_000))
+    trading = shown(olivia_client, page_of(account)).partition('id="board-trading"')[2]
+    assert 'class="chart-line" d=""' in trading
+    assert 'class="mark mark-buy"' in trading
 
 
 def test_a_symbol_that_was_not_traded_is_none_of_the_pages(bob_client, bob_account):

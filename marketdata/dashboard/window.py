@@ -71,7 +71,9 @@ class Window:
             if end > now:
                 # As of whoever forgot that times are UTC: nothing would seem to come in.
                 end, is_past = now, False
-                problem = f"It is {now:%H:%M} UTC, and that end is yet to come: this is what was last."
+                problem = (
+                    f"It is {now:%H:%M} UTC, and that end is yet to come: this is what was last."
+                )
         end = end.replace(microsecond=end.microsecond // 1000 * 1000)
         return cls(last, end, is_past, problem)
 
