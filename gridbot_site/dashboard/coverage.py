@@ -11,6 +11,7 @@ from uuid import UUID
 from django.db.models import Q
 from django.http import HttpRequest
 
+from accounts.models import BybitAccount, User
 from gridbot_site.dashboard.doors import list_url, name_of, row_url, seen
 from marketdata.capture.feeds import Feed
 from marketdata.coverage.report import PUBLIC_STREAMS, TABLES
@@ -38,6 +39,8 @@ class FeedLine:
     lag: str
     open_gaps: int
     trouble: str
+    # Of an account that is switched off, or whose user is: nothing is to be expected of it.
+    rests: bool
     # Of the strip, in which the runs are counted.
     columns: int = COLUMNS
 
@@ -64,10 +67,24 @@ def feed_lines(
     measured = rates(tables, window.end) if known else {}
     order = list(TABLES)
     known.sort(key=lambda each: (each.feed.symbol, order.index(Stream(each.feed.stream))))
-    return [_line(each, measured.get(each.feed), window) for each in known]
+    resting = _resting(request, {each.feed.account_id for each in known})
+    return [
+        _line(each, measured.get(each.feed), window, rests=each.feed.account_id in resting)
+        for each in known
+    ]
 
 
-def _line(known: Known, rate: Rate | None, window: Window) -> FeedLine:
+def _resting(request: HttpRequest, accounts: Collection[UUID | None]) -> set[UUID]:
+    """Those of the accounts that capture is not to serve."""
+    keys = [account for account in accounts if account is not None]
+    if not keys:
+        return set()
+    status = BybitAccount.Status.DISABLED
+    is_off = Q(status=status) | ~Q(user__status=User.Status.ACTIVE) | Q(user__is_active=False)
+    return set(seen(request, BybitAccount).filter(is_off, pk__in=keys).values_list("pk", flat=True))
+
+
+def _line(known: Known, rate: Rate | None, window: Window, *, rests: bool) -> FeedLine:
     complete = share(known.pieces)
     return FeedLine(
         feed=known.feed,
@@ -77,7 +94,8 @@ def _line(known: Known, rate: Rate | None, window: Window) -> FeedLine:
         rows=f"{rate.rows:,}" if rate else "0",
         lag=f"{rate.lag.total_seconds() * 1000:,.0f} ms" if rate else "-",
         open_gaps=known.open_gaps,
-        trouble=_trouble(known, window),
+        trouble="" if rests else _trouble(known, window),
+        rests=rests,
     )
 
 

@@ -92,12 +92,13 @@ def context(request: HttpRequest) -> dict[str, Any]:
     symbols = _by_symbol(market)
     capture = _capture(request, now)
     quarantined = _quarantined(request, window)
-    findings = list(_findings(capture, lines, cards, quarantined))
+    expected = [line for line in lines if not line.rests]
+    findings = list(_findings(capture, expected, cards, quarantined))
     return {
         "window": window,
         "capture": capture,
         "findings": findings,
-        "feeds": len(lines),
+        "feeds": len(expected),
         "is_empty": not lines,
         # As a shell takes it, whatever its user called it.
         "first_account": shlex.quote(full_name(cards[0].account)) if cards else "",

@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django_otp import DEVICE_ID_SESSION_KEY
 
-from accounts.models import User
+from accounts.models import BybitAccount, User
 from accounts.tests.factories import BybitAccountFactory, UserFactory
 from gridbot_site.tests.signing_in import device_of
 from marketdata.models import Stream
@@ -35,7 +35,7 @@ from marketdata.tests.factories import (
 pytestmark = pytest.mark.django_db
 
 # Five of them are for the session, its user, their second factor and their rights.
-MOST_QUERIES = 14
+MOST_QUERIES = 15
 FIRST = "/admin/"
 LIVE = "/admin/dashboard/live/"
 
@@ -155,6 +155,27 @@ def test_an_account_that_was_set_aside_says_why(olivia_client, alice_account):
     type(alice_account).objects.update(status="error", status_reason="The key has expired.")
     said = part(shown(olivia_client), "state")
     assert "Account alice/account of alice is set aside: The key has expired." in said
+
+
+@pytest.mark.parametrize(
+    ("model", "off"),
+    [
+        (BybitAccount, {"status": "disabled"}),
+        (User, {"status": "suspended"}),
+        (User, {"is_active": False}),
+    ],
+)
+def test_nothing_is_expected_of_what_is_switched_off(olivia_client, alice_account, model, off):
+    running_capture()
+    vouched()
+    of = {"stream": Stream.ORDERS, "symbol": "", "account": alice_account}
+    vouched(**of, ended_at=ago(600))
+    CaptureGapFactory.create(**of, started_at=ago(600), ended_at=None)
+    assert "1 of 2 feeds is not coming in. 1 gap is" in part(shown(olivia_client), "state")
+    model.objects.filter(pk__in=[alice_account.pk, alice_account.user_id]).update(**off)
+    html = shown(olivia_client)
+    assert "All is well 1 feed comes in" in part(html, "state")
+    assert "open gap since" not in part(html, "accounts")
 
 
 def test_a_look_back_shows_what_was_and_refreshes_nothing(olivia_client):
