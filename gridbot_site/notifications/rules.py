@@ -12,9 +12,11 @@ Each condition has an entry with three levels of the same thing: what the last l
 - What lasts is told again every so often.
 
 `look` takes in what was seen, `speak` decides what is said. Whoever delivers keeps the entries that
-`speak` returns if somebody took the messages; else those that `look` returned, so that all is
-decided again, and what is said then is what is so then. A kind that nobody can judge now is left as
-it was.
+`speak` returns if somebody took the messages; else those of `unheard`, so that all is decided
+again, and what is said then is what is so then. That is tried at the next look, and then less and
+less often, for somebody may have read what was not taken: one of several recipients, or one whose
+server answers late. `heard` is for an answer that comes after all. A kind that nobody can judge now
+is left as it was.
 """
 
 from __future__ import annotations
@@ -36,6 +38,8 @@ class Limits:
 
     steady: timedelta = timedelta(seconds=20)
     quiet: timedelta = timedelta(minutes=15)
+    # From the second attempt at a message to the third; it doubles up to `quiet`.
+    retry: timedelta = timedelta(minutes=1)
 
 
 class What(StrEnum):
@@ -51,7 +55,10 @@ class What(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """One thing to be said: how long it has lasted, and how often it came and went unsaid before."""
+    """One thing to be said: how long it has lasted, and how often it came and went unsaid before.
+
+    `attempts` is how often that was tried in vain.
+    """
 
     what: What
     key: Key
@@ -59,6 +66,7 @@ class Event:
     text: str
     lasted: timedelta
     suppressed: int = 0
+    attempts: int = 0
 
     @property
     def is_over(self) -> bool:
@@ -80,15 +88,19 @@ class Entry:
     alerted: Severity | None = None
     alerted_at: datetime | None = None
     suppressed: int = 0
+    # What was said and nobody took: how often, how bad it was, and when the last time.
+    attempts: int = 0
+    tried: Severity | None = None
+    tried_at: datetime | None = None
 
     def not_after(self, now: datetime) -> Entry:
         """The entry without times to come: a clock that was set back must not silence anything."""
-        alerted_at = min(self.alerted_at, now) if self.alerted_at else None
         return replace(
             self,
             seen_since=min(self.seen_since, now),
             began=min(self.began, now),
-            alerted_at=alerted_at,
+            alerted_at=min(self.alerted_at, now) if self.alerted_at else None,
+            tried_at=min(self.tried_at, now) if self.tried_at else None,
         )
 
 
@@ -121,12 +133,39 @@ def speak(entries: Entries, now: datetime, limits: Limits) -> tuple[dict[Key, En
     after, events = {}, []
     for key, entry in entries.items():
         what = _to_say(entry, now, limits)
-        if what is not None:
-            events.append(_event(what, key, entry, now))
-            entry = _said(what, entry, now)
+        if what is not None and _may_be_tried(entry, now, limits):
+            event = _event(what, key, entry, now)
+            events.append(event)
+            entry = _said(event, entry, now)
         if not _is_done(entry, now, limits):
             after[key] = entry
     return after, sorted(events, key=lambda event: (event.is_over, -event.severity, event.key))
+
+
+def unheard(entries: Entries, events: Collection[Event], now: datetime) -> dict[Key, Entry]:
+    """The entries when nobody took `events`."""
+    tried = {
+        event.key: replace(
+            entries[event.key],
+            attempts=event.attempts + 1,
+            tried=entries[event.key].believed,
+            tried_at=now,
+        )
+        for event in events
+    }
+    return {**entries, **tried}
+
+
+def heard(entries: Entries, events: Collection[Event], at: datetime) -> dict[Key, Entry]:
+    """The entries when somebody has taken `events`, said at that time, after all."""
+    after = dict(entries)
+    for event in events:
+        if (entry := after.get(event.key)) is not None:
+            # Over by now, and counted as one that was not told: it was.
+            counted = not event.is_over and entry.told is None and entry.believed is None
+            entry = replace(entry, suppressed=entry.suppressed - counted)
+            after[event.key] = _said(event, entry, at)
+    return after
 
 
 def _seen(entry: Entry | None, condition: Condition | None, now: datetime) -> Entry:
@@ -165,6 +204,18 @@ def _to_say(entry: Entry, now: datetime, limits: Limits) -> What | None:
     return What.LASTS if since >= AGAIN[believed] else None
 
 
+def _is_worse_than_tried(entry: Entry) -> bool:
+    return (entry.believed or 0) > (entry.tried or 0)
+
+
+def _may_be_tried(entry: Entry, now: datetime, limits: Limits) -> bool:
+    if entry.tried_at is None or entry.attempts < 2 or _is_worse_than_tried(entry):
+        return True
+    # More than that many doublings are beyond any `quiet`, and beyond what a timedelta holds.
+    pause = limits.retry * 2 ** min(entry.attempts - 2, 16)
+    return bool(now - entry.tried_at >= min(pause, limits.quiet))
+
+
 def _event(what: What, key: Key, entry: Entry, now: datetime) -> Event:
     return Event(
         what=what,
@@ -173,14 +224,15 @@ def _event(what: What, key: Key, entry: Entry, now: datetime) -> Event:
         text=entry.text,
         lasted=(now if entry.believed else entry.seen_since) - entry.began,
         suppressed=entry.suppressed,
+        attempts=0 if _is_worse_than_tried(entry) else entry.attempts,
     )
 
 
-def _said(what: What, entry: Entry, now: datetime) -> Entry:
-    entry = replace(entry, told=entry.believed, suppressed=0)
-    return (
-        entry if entry.believed is None else replace(entry, alerted=entry.believed, alerted_at=now)
-    )
+def _said(event: Event, entry: Entry, at: datetime) -> Entry:
+    told = None if event.is_over else event.severity
+    suppressed = max(entry.suppressed - event.suppressed, 0)
+    entry = replace(entry, told=told, suppressed=suppressed, attempts=0, tried=None, tried_at=None)
+    return entry if told is None else replace(entry, alerted=told, alerted_at=at)
 
 
 def _is_done(entry: Entry, now: datetime, limits: Limits) -> bool:

@@ -52,12 +52,34 @@ class Target:
         self.position, self.scheme = position, scheme_of(url)
         self._url = url
         self._busy = threading.Lock()
+        # What nobody waits for any more, and may be taken yet.
+        self._late: _Attempt | None = None
         if _plugin(url) is None:
             raise ValueError(f"address {position} {UNKNOWN}")
 
     def send(self, message: Message) -> _Attempt:
         """Begin to send; nothing is waited for."""
         return _Attempt(self, message)
+
+    def outcome(self, attempt: _Attempt, timeout: float) -> Delivery:
+        """What became of it within `timeout` seconds."""
+        problem = attempt.problem(timeout)
+        if problem is None:
+            self._late = attempt
+            problem = LATE.format(SEND_SECONDS)
+        return Delivery(self.position, self.scheme, problem)
+
+    @property
+    def is_late(self) -> bool:
+        """Whether a message is on its way for which nobody waits any more."""
+        return self._late is not None
+
+    def late_answer(self) -> str | None:
+        """What was wrong with that message, or nothing; None as long as it is not known. Said once."""
+        problem = self._late.problem() if self._late else None
+        if problem is not None:
+            self._late = None
+        return problem
 
     def deliver(self, message: Message) -> str:
         """Send and wait for the answer: what was wrong, or nothing."""
@@ -93,11 +115,10 @@ class _Attempt:
         self._thread = threading.Thread(target=self._run, args=(message,), daemon=True)
         self._thread.start()
 
-    def outcome(self, timeout: float) -> Delivery:
-        """What became of it within `timeout` seconds."""
+    def problem(self, timeout: float = 0.0) -> str | None:
+        """What was wrong, or nothing; None when that is not known within `timeout` seconds."""
         self._thread.join(max(timeout, 0.0))
-        problem = LATE.format(SEND_SECONDS) if self._problem is None else self._problem
-        return Delivery(self._target.position, self._target.scheme, problem)
+        return self._problem
 
     def _run(self, message: Message) -> None:
         self._problem = self._target.deliver(message)
@@ -111,8 +132,8 @@ def targets_of(urls: Sequence[Secret]) -> list[Target]:
 def send_to_all(targets: Sequence[Target], message: Message) -> list[Delivery]:
     """Send to all addresses at once; it takes SEND_SECONDS at most, whatever hangs."""
     until = time.monotonic() + SEND_SECONDS
-    attempts = [target.send(message) for target in targets]
-    return [attempt.outcome(until - time.monotonic()) for attempt in attempts]
+    attempts = [(target, target.send(message)) for target in targets]
+    return [target.outcome(attempt, until - time.monotonic()) for target, attempt in attempts]
 
 
 def scheme_of(url: Secret) -> str:

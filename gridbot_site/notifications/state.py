@@ -22,8 +22,8 @@ from marketdata.exits import Unavailable
 
 logger = logging.getLogger(__name__)
 
-TIMES = ("seen_since", "began", "alerted_at")
-LEVELS = ("seen", "believed", "told", "alerted")
+TIMES = ("seen_since", "began", "alerted_at", "tried_at")
+LEVELS = ("seen", "believed", "told", "alerted", "tried")
 
 
 def in_folder(spool: Path) -> Path:
@@ -74,8 +74,8 @@ def _key(kind: str, subject: str) -> Key:
 
 
 def _entry(row: dict[str, Any]) -> Entry:
-    times = {name: row[name] and _aware(row[name]) for name in TIMES}
-    levels = {name: row[name] and Severity(row[name]) for name in LEVELS}
+    times = {name: _aware(row[name]) if row.get(name) else None for name in TIMES}
+    levels = {name: Severity(row[name]) if row.get(name) else None for name in LEVELS}
     return Entry(**row | times | levels)
 
 

@@ -11,6 +11,7 @@ import socket
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +20,7 @@ from django.utils import timezone
 from gridbot_site.notifications import facts, state
 from gridbot_site.notifications.conditions import Condition, Key, Kind
 from gridbot_site.notifications.message import line_of, message_of
-from gridbot_site.notifications.rules import Entry, Event, Limits, look, speak
+from gridbot_site.notifications.rules import Entry, Event, Limits, heard, look, speak, unheard
 from gridbot_site.notifications.sending import Delivery, Target, send_to_all
 from marketdata.log_events import ALERT, ALERT_OVER, DELIVERY_FAILED, DELIVERY_WORKS
 
@@ -54,9 +55,12 @@ class Watcher:
         self._cannot_save = False
         # By position: how many messages in a row were not taken.
         self._failures: dict[int, int] = {}
+        # By position: what nobody took in time and that address may take yet, and since when.
+        self._late: dict[int, tuple[list[Event], datetime]] = {}
 
     def step(self) -> Look:
         """Look once, and tell what is to be told."""
+        self._hear()
         now = timezone.now()
         found = facts.look_around(now)
         clock = self._of_clock()
@@ -64,9 +68,25 @@ class Watcher:
         unknown = found.unknown | clock.unknown
         looked = look(self._entries, seen.conditions, unknown, now, self._limits)
         spoken, seen.events = speak(looked, now, self._limits)
-        is_told = not seen.events or self._tell(seen)
-        self._keep(spoken if is_told else looked)
+        if seen.events and not self._tell(seen):
+            spoken = unheard(looked, seen.events, now)
+            for target in self._targets:
+                if target.is_late:
+                    self._late.setdefault(target.position, (seen.events, now))
+        self._keep(spoken)
         return seen
+
+    def _hear(self) -> None:
+        """Take for told what was taken after its look was over: it would be sent again."""
+        for target in self._targets:
+            problem = target.late_answer()
+            if problem is None:
+                continue
+            events, said_at = self._late.pop(target.position, ([], None))
+            if said_at is not None and not problem:
+                self._keep(heard(self._entries, events, said_at))
+                # At other addresses it is the same message: once is enough.
+                self._late = {at: said for at, said in self._late.items() if said[1] != said_at}
 
     def _of_clock(self) -> facts.Found:
         if time.monotonic() - self._clock_asked >= CLOCK_SECONDS:
@@ -74,15 +94,14 @@ class Watcher:
         return self._clock
 
     def _tell(self, seen: Look) -> bool:
-        """Whether anybody took the message; without an address the log takes it."""
+        """Whether anybody took the message; the log does at its first attempt, come what may."""
+        for event in seen.events:
+            if not event.attempts:
+                _log(event)
         seen.deliveries = send_to_all(self._targets, message_of(seen.events, socket.gethostname()))
         for each in seen.deliveries:
             self._note(each)
-        is_told = len(seen.failed) < len(seen.deliveries) or not self._targets
-        if is_told:
-            for event in seen.events:
-                _log(event)
-        return is_told
+        return len(seen.failed) < len(seen.deliveries) or not self._targets
 
     def _note(self, delivery: Delivery) -> None:
         before = self._failures.pop(delivery.position, 0)

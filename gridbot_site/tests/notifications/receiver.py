@@ -42,7 +42,8 @@ def receiving() -> Iterator[Receiver]:
             receiver.arrived.set()
             if not receiver.status:
                 receiver.release.wait()
-                return
+                if not receiver.status:
+                    return
             self.send_response(receiver.status)
             self.send_header("Content-Length", "0")
             self.end_headers()

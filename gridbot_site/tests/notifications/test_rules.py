@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gridbot_site.notifications.conditions import Condition, Key, Kind, Severity
-from gridbot_site.notifications.rules import AGAIN, Limits, What, look, speak
+from gridbot_site.notifications.rules import AGAIN, Limits, What, heard, look, speak, unheard
 
 START = datetime(2026, 1, 31, 14, 3, tzinfo=UTC)
 LIMITS = Limits(steady=timedelta(seconds=20), quiet=timedelta(minutes=15))
@@ -23,7 +23,7 @@ class Teller:
     """Looks in turn, with a clock of its own."""
 
     def __init__(self):
-        self.entries, self.now, self.said = {}, START, []
+        self.entries, self.now, self.said, self.untaken = {}, START, [], []
 
     def look(self, severities, *, after=30, unknown=(), is_taken=True):
         self.now += timedelta(seconds=after)
@@ -35,6 +35,9 @@ class Teller:
         if is_taken:
             self.entries = after
             self.said += [(self.now, event) for event in events]
+        else:
+            self.entries = unheard(self.entries, events, self.now)
+            self.untaken = events or self.untaken
         return [(event.what.value, event.suppressed) for event in events]
 
     def looks(self, *levels, **options):
@@ -105,9 +108,39 @@ def test_what_nobody_can_judge_stays_as_it_was():
 def test_what_nobody_took_is_said_again_as_it_is_then():
     teller = Teller()
     assert teller.looks(W, W, W, is_taken=False) == [("began", 0), ("began", 0)]
-    assert teller.looks(C, C, is_taken=False) == [("began", 0), ("began", 0)]
+    assert teller.looks(C, C, is_taken=False) == [("began", 0)]
     assert teller.looks(C) == [("began", 0)]
     assert teller.said[-1][1].severity == C
+
+
+def test_what_nobody_takes_is_tried_less_and_less_often_and_at_once_when_worse():
+    teller, tried = Teller(), []
+    for minute in range(60):
+        if teller.looks(W, after=60, is_taken=False):
+            tried.append(minute)
+    assert tried == [1, 2, 3, 5, 9, 17, 32, 47]
+    assert teller.looks(C, C, after=60, is_taken=False) == [("began", 0)]
+    assert teller.looks(C, after=60) == [("began", 0)]
+    assert teller.looks(*[C] * 30) == []
+
+
+def test_an_answer_that_comes_late_is_one():
+    teller = Teller()
+    teller.looks(C, C, is_taken=False)
+    teller.entries = heard(teller.entries, teller.untaken, teller.now)
+    assert teller.looks(*[C] * 40) == []
+    assert teller.looks(None, None) == [("over", 0)]
+
+
+def test_an_answer_that_comes_when_all_is_over_leaves_nothing_uncounted():
+    teller = Teller()
+    teller.looks(C, C, is_taken=False)
+    began = teller.untaken
+    teller.looks(None, None, is_taken=False)
+    teller.entries = heard(teller.entries, began, teller.now)
+    assert teller.looks(None) == [("over", 0)]
+    assert teller.looks(*[None] * 40) == []
+    assert teller.entries == {}
 
 
 def test_what_nobody_took_and_is_over_is_counted():

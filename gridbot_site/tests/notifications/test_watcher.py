@@ -28,7 +28,7 @@ from marketdata.models import CaptureGap, CaptureLease, CoverageInterval, Quaran
 
 pytestmark = pytest.mark.django_db
 NOW = timezone.now
-AT_ONCE = Limits(steady=timedelta(0))
+AT_ONCE = Limits(steady=timedelta(0), retry=timedelta(0))
 CANARY = "canary-secret-of-a-key"
 
 
@@ -176,9 +176,9 @@ def test_what_nobody_took_is_told_later(lease, watch, receiver, caplog):
     assert len(receiver.received) == 4
     messages = [record.getMessage() for record in caplog.records if record.levelno > logging.INFO]
     assert [text.partition(":")[0] for text in messages] == [
+        "CRITICAL capture down",
         "address 1 did not take a message",
         "address 1 takes messages again, after 3 that it did not",
-        "CRITICAL capture down",
     ]
     assert not any(canary in caplog.text for canary in (TOKEN, PASSWORD))
 
@@ -198,6 +198,29 @@ def test_a_hanging_address_holds_up_no_look(lease, watch, receiver, monkeypatch)
     watcher = watch()
     problems = [watcher.step().failed[0].problem for _ in range(2)]
     assert problems == [sending.LATE.format(0.1), sending.BUSY]
+
+
+def test_what_was_taken_late_is_not_sent_again(lease, watch, receiver, monkeypatch):
+    monkeypatch.setattr(sending, "SEND_SECONDS", 0.1)
+    receiver.status = 0
+    expired(lease, 120)
+    watcher = watch()
+    assert watcher.step().failed
+    receiver.status = 200
+    receiver.release.set()
+    [target] = watcher._targets
+    target._late._thread.join()
+    assert not watcher.step().events
+    assert len(receiver.received) == 1
+
+
+def test_what_nobody_takes_is_not_sent_at_every_look(lease, tmp_path, receiver):
+    receiver.status = 500
+    expired(lease, 120)
+    for _ in range(4):
+        limits = Limits(steady=timedelta(0))
+        Watcher(targets_of([receiver.url]), tmp_path / "alerts.json", limits).step()
+    assert len(receiver.received) == 2
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[1]", '[{"key": {}}]', "[{", '[{"a": 1}]', "\xff"])
