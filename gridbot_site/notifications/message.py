@@ -36,15 +36,15 @@ def message_of(events: Sequence[Event], host: str) -> Message:
     wrong = [event for event in events if not event.is_over]
     over = len(events) - len(wrong)
     parts = [f"{len(wrong)} wrong"] * bool(wrong) + [f"{over} recovered"] * bool(over)
-    lines = [line_of(event)[:LONGEST_LINE] for event in events[:MOST_LINES]]
+    lines = [line_of(event, longest=LONGEST_LINE) for event in events[:MOST_LINES]]
     if len(events) > MOST_LINES:
-        lines.append(f"... and {len(events) - MOST_LINES} more: manage.py watch --once")
+        lines.append(f"... and {len(events) - MOST_LINES} more: they are in the log of the watch.")
     severity = max((event.severity for event in wrong), default=None)
     return Message(f"gridbot on {host}: {', '.join(parts)}", "\n".join(lines), severity)
 
 
-def line_of(event: Event) -> str:
-    """One event in one line."""
+def line_of(event: Event, *, longest: int | None = None) -> str:
+    """One event in one line; what does not fit goes at the cost of its text, not of the count."""
     times = "once" if event.suppressed == 1 else f"{event.suppressed} times"
     line = LEADS[event.what].format(
         severity=event.severity.name,
@@ -53,6 +53,9 @@ def line_of(event: Event) -> str:
         lasted=in_words(event.lasted.total_seconds()),
         times=times,
     )
+    count = ""
     if event.suppressed and event.what is not What.CAME_AND_WENT:
-        line += f" (Came and went {times} before without a message.)"
-    return line
+        count = f" (Came and went {times} before without a message.)"
+    # A tenant may call an account what looks like a line of ours.
+    line = " ".join(line.split())
+    return line[: longest and longest - len(count)] + count
