@@ -33,9 +33,17 @@ def in_folder(spool: Path) -> Path:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """The file is this process's own for the time of the block. Raises Unavailable."""
-    Disk().make_folder(path.parent)
-    lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+    """The file is this process's own for the time of the block. Raises Unavailable.
+
+    Where no file can be made there is no lock: a disk that takes none is to be told of.
+    """
+    try:
+        Disk().make_folder(path.parent)
+        lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+    except OSError as error:
+        logger.error("%s cannot be locked: %s", path, error.strerror)
+        yield
+        return
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield

@@ -287,6 +287,17 @@ def test_a_second_watch_is_refused(settings):
     assert os.stat(f"{path}.lock").st_mode & 0o077 == 0
 
 
+def test_a_folder_that_takes_no_file_keeps_nobody_from_looking(lease, settings, tmp_path, caplog):
+    (tmp_path / "file").touch()
+    settings.GRIDBOT_SPOOL_DIR = tmp_path / "file" / "spool"
+    settings.GRIDBOT_NOTIFY_URLS = ()
+    expired(lease, 120)
+    said = io.StringIO()
+    call_command("watch", "--once", stdout=said)
+    assert "CRITICAL capture down" in said.getvalue()
+    assert "alerts.json cannot be locked: " in caplog.text
+
+
 def test_the_service_looks_until_it_is_told_to_stop(lease, settings, monkeypatch):
     settings.GRIDBOT_NOTIFY_URLS = ()
     states = []
