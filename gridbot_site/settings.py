@@ -188,6 +188,7 @@ if not DEBUG:
     SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-sessionid", "__Host-csrftoken"
 if GRIDBOT_PROXIES:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+DEFAULT_EXCEPTION_REPORTER_FILTER = "gridbot_site.error_pages.ReporterFilter"
 # Off only for plain http on this machine, which is what DEBUG is for.
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = not DEBUG
 # Probes of this machine speak plain http; these two say nothing to anybody that is a secret.

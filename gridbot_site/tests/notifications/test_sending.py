@@ -9,6 +9,7 @@ import urllib.parse
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.views.debug import technical_500_response
 
 from accounts.secret import Secret
 from gridbot_site import checks
@@ -119,6 +120,17 @@ def test_the_command_lists_and_tries_each_address(settings, receiver):
     said, code = notify("--test")
     assert (code, "1 json: " in said, "taken" in said) == (1, True, False)
     assert not any(canary in said for canary in CANARIES)
+
+
+@pytest.mark.parametrize("name", ["GRIDBOT_NOTIFY_URLS", "DATABASE_URL", "EVENTSAVER_DATABASE_URL"])
+def test_no_error_page_shows_an_address(rf, name):
+    # As under runserver, where the environment of the process is part of each request.
+    request = rf.get(
+        "/", **{name: f"json://user:{PASSWORD}@here/{TOKEN}", "LANG": "canary-of-ours"}
+    )
+    html = technical_500_response(request, ValueError, ValueError("?"), None).content.decode()
+    assert (name in html, "canary-of-ours" in html) == (True, True)
+    assert not any(canary in html for canary in CANARIES)
 
 
 def test_no_setting_shows_an_address(settings, receiver):
