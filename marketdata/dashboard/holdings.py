@@ -46,6 +46,17 @@ class Position(NamedTuple):
         return "" if self.distance is None else f"{100 * self.distance:.1f}"
 
     @property
+    def unrealised_pnl(self) -> Decimal | None:
+        """What closing it at `price` would realise, before fees: the exchange's own figure where the
+        price is the one that was pushed, else reckoned as linear contracts are."""
+        row = self.snapshot
+        pushed: Decimal | None = row.unrealised_pnl
+        if row.entry_price is None or self.price is None or self.price == row.mark_price:
+            return pushed
+        size: Decimal = row.size if row.side == LONG else -row.size
+        return size * (self.price - row.entry_price)
+
+    @property
     def leg(self) -> str:
         """Long or short."""
         return "long" if self.snapshot.side == LONG else "short"

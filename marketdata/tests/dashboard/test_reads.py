@@ -283,6 +283,19 @@ def test_a_newer_price_of_the_market_counts_and_what_is_near_comes_first():
     assert found[0].distance_percent == "1.1"
 
 
+@pytest.mark.parametrize(("side", "mark", "pnl"), [("Buy", "41", "-18"), ("Sell", "41", "18")])
+def test_what_is_not_realised_goes_with_the_price_that_is_shown(side, mark, pnl):
+    row = PositionSnapshotFactory.build(
+        side=side,
+        size=Decimal(2),
+        entry_price=Decimal(50),
+        mark_price=Decimal(49),
+        unrealised_pnl=Decimal("-7"),
+    )
+    pushed, newer = (positions_of([row], marks)[0] for marks in ({}, {"BTCUSDT": Decimal(mark)}))
+    assert (pushed.unrealised_pnl, newer.unrealised_pnl) == (Decimal(-7), Decimal(pnl))
+
+
 # --- Orders and fills ---------------------------------------------------------------------
 
 
