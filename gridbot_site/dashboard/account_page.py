@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -19,7 +18,13 @@ from gridbot_site.dashboard.doors import row_url, seen
 from gridbot_site.dashboard.money import EquityView
 from marketdata.coverage.report import PUBLIC_STREAMS, TABLES
 from marketdata.dashboard import trading
-from marketdata.dashboard.holdings import Position, equity_curves, open_positions, positions_of
+from marketdata.dashboard.holdings import (
+    Mark,
+    Position,
+    equity_curves,
+    open_positions,
+    positions_of,
+)
 from marketdata.dashboard.samples import tickers_at
 from marketdata.dashboard.window import Window
 from marketdata.models import (
@@ -76,14 +81,18 @@ def _positions(request: HttpRequest, account: BybitAccount, window: Window) -> l
         .filter(symbol=OuterRef("symbol"), exchange_ts__lte=window.end)
         .order_by("-exchange_ts")
     )
-    marks: dict[str, Decimal] = {}
+    marks: dict[str, Mark] = {}
     if held:
         priced = (
             seen(request, Instrument)
             .filter(_has_market_of(account), symbol__in={row.symbol for row in held})
-            .annotate(mark=Subquery(newest.values("mark_price")[:1]))
+            .annotate(
+                mark=Subquery(newest.values("mark_price")[:1]),
+                at=Subquery(newest.values("exchange_ts")[:1]),
+            )
         )
-        marks = {symbol: mark for symbol, mark in priced.values_list("symbol", "mark") if mark}
+        told = priced.values_list("symbol", "at", "mark")
+        marks = {symbol: Mark(at, mark) for symbol, at, mark in told if mark}
     return positions_of(held, marks)
 
 

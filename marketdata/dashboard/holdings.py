@@ -28,6 +28,13 @@ class Equity(NamedTuple):
     unit: str
 
 
+class Mark(NamedTuple):
+    """A market's mark price, and when it was so."""
+
+    at: datetime
+    price: Decimal
+
+
 class Position(NamedTuple):
     """A leg that is open, and its distance from liquidation as a part of the price."""
 
@@ -53,8 +60,9 @@ class Position(NamedTuple):
         pushed: Decimal | None = row.unrealised_pnl
         if row.entry_price is None or self.price is None or self.price == row.mark_price:
             return pushed
-        size: Decimal = row.size if row.side == LONG else -row.size
-        return size * (self.price - row.entry_price)
+        moved: Decimal = self.price - row.entry_price
+        size: Decimal = row.size
+        return size * (moved if row.side == LONG else -moved)
 
     @property
     def leg(self) -> str:
@@ -92,13 +100,21 @@ def open_positions(
 
 
 def positions_of(
-    snapshots: Iterable[PositionSnapshot], marks: Mapping[str, Decimal]
+    snapshots: Iterable[PositionSnapshot], marks: Mapping[str, Mark]
 ) -> list[Position]:
-    """Positions at these `marks`, where there is one; those near liquidation first."""
-    found = [_position(row, marks.get(row.symbol, row.mark_price)) for row in snapshots]
+    """Positions at these `marks`, where there is a newer one; those near liquidation first."""
+    found = [_position(row, _price(row, marks.get(row.symbol))) for row in snapshots]
     return sorted(
         found, key=lambda each: (not each.is_near, each.snapshot.symbol, each.snapshot.position_idx)
     )
+
+
+def _price(row: PositionSnapshot, mark: Mark | None) -> Decimal | None:
+    """The newer of the market's price and the pushed one: who captures no market has old tickers."""
+    pushed: Decimal | None = row.mark_price
+    if mark is None or (pushed is not None and mark.at < row.exchange_ts):
+        return pushed
+    return mark.price
 
 
 def _position(row: PositionSnapshot, price: Decimal | None) -> Position:

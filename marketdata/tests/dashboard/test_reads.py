@@ -10,7 +10,7 @@ import pytest
 from accounts.models import BybitAccount
 from marketdata.capture.feeds import Feed
 from marketdata.dashboard.feeds import known_feeds
-from marketdata.dashboard.holdings import equity_curves, open_positions, positions_of
+from marketdata.dashboard.holdings import Mark, equity_curves, open_positions, positions_of
 from marketdata.dashboard.rates import rates
 from marketdata.dashboard.samples import tickers_at
 from marketdata.dashboard.strips import State
@@ -276,11 +276,17 @@ def test_a_newer_price_of_the_market_counts_and_what_is_near_comes_first():
         PositionSnapshotFactory.build(symbol=symbol, liq_price=Decimal(90), mark_price=Decimal(100))
         for symbol in ("ETHUSDT", "BTCUSDT")
     )
-    found = positions_of([far, near], {"ETHUSDT": Decimal("91")})
+    found = positions_of([far, near], {"ETHUSDT": Mark(NOON, Decimal("91"))})
     assert [(each.snapshot.symbol, each.is_near) for each in found] == [
         *(("ETHUSDT", True), ("BTCUSDT", False)),
     ]
     assert found[0].distance_percent == "1.1"
+
+
+def test_an_older_price_of_the_market_does_not_count():
+    row = PositionSnapshotFactory.build(mark_price=Decimal(100), exchange_ts=NOON)
+    [found] = positions_of([row], {"BTCUSDT": Mark(ago(1), Decimal(80))})
+    assert found.price == 100
 
 
 @pytest.mark.parametrize(("side", "mark", "pnl"), [("Buy", "41", "-18"), ("Sell", "41", "18")])
@@ -292,7 +298,9 @@ def test_what_is_not_realised_goes_with_the_price_that_is_shown(side, mark, pnl)
         mark_price=Decimal(49),
         unrealised_pnl=Decimal("-7"),
     )
-    pushed, newer = (positions_of([row], marks)[0] for marks in ({}, {"BTCUSDT": Decimal(mark)}))
+    pushed, newer = (
+        positions_of([row], marks)[0] for marks in ({}, {"BTCUSDT": Mark(NOON, Decimal(mark))})
+    )
     assert (pushed.unrealised_pnl, newer.unrealised_pnl) == (Decimal(-7), Decimal(pnl))
 
 
