@@ -122,7 +122,9 @@ def look(
             entry = entry.not_after(now)
         if key.kind in unknown:
             if entry is not None:
-                after[key] = entry
+                # What nobody has seen has not lasted, either.
+                is_new = entry.seen != entry.believed
+                after[key] = replace(entry, seen_since=now) if is_new else entry
             continue
         after[key] = _believed(_seen(entry, condition, now), now, limits)
     return after

@@ -105,6 +105,14 @@ def test_what_nobody_can_judge_stays_as_it_was():
     assert teller.looks(None, None) == [("over", 0)]
 
 
+def test_what_was_seen_once_before_nobody_could_judge_it_is_not_believed_at_once():
+    teller = Teller()
+    assert teller.looks(C) == []
+    assert teller.looks(*[None] * 9, unknown={Kind.STREAM_STALE}) == []
+    assert teller.looks(C, after=5) == []
+    assert teller.looks(None, None) == []
+
+
 def test_what_nobody_took_is_said_again_as_it_is_then():
     teller = Teller()
     assert teller.looks(W, W, W, is_taken=False) == [("began", 0), ("began", 0)]
