@@ -107,7 +107,8 @@ def check_disks() -> dict[str, Finding]:
 
 
 def _disk(what: str, folder: Path, wanted: int) -> Finding:
-    place = next((each for each in (folder, *folder.parents) if each.is_dir()), Path("/"))
+    # Of a folder that may not be looked into Path.is_dir() raises; it is as good as none.
+    place = next((each for each in (folder, *folder.parents) if os.path.isdir(each)), Path("/"))
     try:
         total, _, free = shutil.disk_usage(place)
     except OSError as problem:

@@ -150,6 +150,13 @@ def test_disks_and_clock_are_judged_as_the_doctor_judges_them(monkeypatch):
     assert facts.look_at_clock() == facts.Found(unknown={Kind.CLOCK_SKEW})
 
 
+def test_a_folder_that_may_not_be_looked_at_ends_no_look(settings, tmp_path, monkeypatch):
+    # Longer than a name may be: as with a folder of somebody else's, asking for it is an error.
+    settings.GRIDBOT_SPOOL_DIR = tmp_path / ("x" * 300)
+    monkeypatch.setattr(facts, "check_disks", machine.check_disks)
+    assert Kind.CAPTURE_DOWN not in facts.look_around(NOW()).unknown
+
+
 def test_an_alert_is_told_once_and_its_end_across_processes(lease, watch, receiver):
     expired(lease, 120)
     watch().step()
