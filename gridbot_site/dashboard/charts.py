@@ -102,10 +102,9 @@ def price_chart(
 
 def _mark(fill: Fill, window: Window, scale: Scale) -> Mark:
     pnl = f", realised {fill.pnl:+,.2f}" if fill.pnl else ""
-    words = f"{fill.at:%H:%M:%S} {fill.side} {readable(fill.qty)} at {readable(fill.price)}{pnl}"
-    return Mark(
-        fill.side, _percent(window.place(fill.at)), _percent(scale.place(fill.price)), words
-    )
+    trade = f"{fill.side} {readable(fill.qty)} at {readable(fill.price)}"
+    x, y = _percent(window.place(fill.at)), _percent(scale.place(fill.price))
+    return Mark(fill.side, x, y, f"{fill.at:%m-%d %H:%M:%S} {trade}{pnl}")
 
 
 def _level(rest: Rest, window: Window, scale: Scale) -> Level:

@@ -117,7 +117,7 @@ class Run(NamedTuple):
     @property
     def words(self) -> str:
         """What it says to whoever points at it."""
-        return f"{self.start:%H:%M:%S} to {self.end:%H:%M:%S}: {WORDS[self.state]}"
+        return f"{self.start:%m-%d %H:%M:%S} to {self.end:%m-%d %H:%M:%S}: {WORDS[self.state]}"
 
 
 def pieces(window: Span, claims: Iterable[tuple[State, Span]]) -> list[Piece]:
@@ -181,7 +181,7 @@ def in_words(found: Sequence[Piece]) -> str:
             many = f" in {len(those)} pieces" if len(those) > 1 else ""
             parts.append(f"{WORDS[state]} {duration(sum(each.seconds for each in those))}{many}")
     if found[-1].state == State.UNKNOWN:
-        parts.append(f"nothing since {found[-1].start:%H:%M:%S}")
+        parts.append(f"nothing since {found[-1].start:%m-%d %H:%M:%S}")
     return f"{', '.join(parts).capitalize()}."
 
 

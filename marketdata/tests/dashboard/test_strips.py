@@ -75,7 +75,7 @@ def test_an_outage_of_a_millisecond_is_a_column_wide():
     assert (before.state, after.state) == (State.COVERED, State.COVERED)
     assert missing[:3] == (State.OPEN, 30, 31)
     assert missing.path == "M30 0h1v24h-1z"
-    assert missing.words == "12:30:00 to 12:31:00: open gap"
+    assert missing.words == "03-01 12:30:00 to 03-01 12:31:00: open gap"
 
 
 def test_a_stretch_that_ends_with_a_column_leaves_the_next_one_alone():
@@ -95,7 +95,7 @@ def test_each_state_has_a_shape_of_its_own():
 def test_the_words_tell_of_each_state_and_of_silence():
     claims = [(State.COVERED, span(0, 40)), (State.OPEN, span(5, 6)), (State.OPEN, span(10, 12))]
     assert in_words(pieces(WINDOW, claims)) == (
-        "Open gap 3 min in 2 pieces, covered live 37 min in 3 pieces, nothing since 12:40:00."
+        "Open gap 3 min in 2 pieces, covered live 37 min in 3 pieces, nothing since 03-01 12:40:00."
     )
 
 
