@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from datetime import timedelta
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -203,6 +204,14 @@ LOGGING = {
         "text": {"()": "gridbot_site.log_lines.LineFormatter"},
         "json": {"()": "gridbot_site.log_lines.JsonFormatter"},
     },
+    "filters": {
+        "not_ready": {
+            "()": "django.utils.log.CallbackFilter",
+            "callback": lambda record: (
+                getattr(record, "status_code", 0) != HTTPStatus.SERVICE_UNAVAILABLE
+            ),
+        }
+    },
     "handlers": {
         "stderr": {
             "class": "logging.StreamHandler",
@@ -214,6 +223,9 @@ LOGGING = {
     # websocket's ERROR lines repeat what the supervisor already records; the rest can hold a key.
     "loggers": {
         "django": {"handlers": [], "level": "INFO"},
+        # What strangers ask for is in the web server's log, and a probe asks again and again.
+        "django.request": {"level": "ERROR", "filters": ["not_ready"]},
+        "django.security.DisallowedHost": {"level": "CRITICAL"},
         "websocket": {"level": "CRITICAL"},
         "pybit": {"level": "WARNING"},
         "urllib3": {"level": "ERROR"},

@@ -89,11 +89,14 @@ def test_it_serves_pages_and_their_files_behind_a_proxy_until_it_is_told_to_stop
             assert "access-control-allow-origin" not in told
         assert get("/healthz", Host="localhost")[0] == 200
         assert get("/admin/login/", Host="localhost")[0] == 301
+        # What strangers and probes ask for, as often as they like.
         assert get("/admin/login/", **PROXIED | {"Host": "elsewhere"})[0] == 400
+        assert get("/wp-login.php", **PROXIED)[0] == 404
+        assert get("/readyz", Host="localhost")[0] == 503
         server.send_signal(signal.SIGTERM)
         _, log = server.communicate(timeout=SECONDS)
     assert server.returncode == 0
-    assert all(re.match(r"\S+Z [A-Z]+ \w+ ", line) for line in log.splitlines()), log
+    assert all(re.match(r"\S+Z INFO \w+ ", line) for line in log.splitlines()), log
 
 
 def test_a_client_that_says_it_is_a_proxy_is_not_believed(collected, tmp_path):
