@@ -23,9 +23,9 @@ class Database(Section):
 
     DATABASE_URL = Setting(
         kind=text("a URL, sqlite:// or postgresql://"),
-        purpose="Where everything is stored. Percent-encode @ : / # % in the password, or give the "
-        "parts.",
-        example="postgresql://user:password@127.0.0.1:5432/gridbot",
+        purpose="Where everything is stored, for example sqlite:///gridbot.db or "
+        "postgresql://user:password@host:5432/name (percent-encode @ : / # % in the password, or "
+        "give the parts).",
     )
     EVENTSAVER_DATABASE_URL = Setting(
         kind=text("a URL, sqlite:// or postgresql://"),

@@ -151,7 +151,7 @@ class Process(Section):
     """
 
     title = "Around the process"
-    page = "docs/deploy.md"
+    page = "docs/install.md"
     in_file = False
 
     GRIDBOT_ENV_FILE = Setting(

@@ -1,4 +1,4 @@
-"""Every command, option, target and module that a page or a help text names is there."""
+"""Every command, option, target, module and file that a page or a help text names is there."""
 
 from __future__ import annotations
 
@@ -19,13 +19,15 @@ INDEX = Page(ROOT / "docs" / "commands.md")
 REMARK = re.compile(r"(?:^|\s)#.*")
 # The words behind a command, up to where another begins.
 BEHIND = r"(?P<words>(?:(?!\s--\s|[|;&]).)*)"
-NAMED = re.compile(rf"manage\.py\s+(?P<command>[a-z_]+){BEHIND}")
+# deploy/gridbot stands before the commands of an installation.
+NAMED = re.compile(rf"(?:manage\.py|(?:^|&&|;)\s*gridbot)\s+(?P<command>[a-z_]+){BEHIND}")
 # Within a sentence a command often stands without the program: `coverage --verify`.
 ALONE = re.compile(rf"(?P<command>[a-z_]+)(?=\s){BEHIND}")
 OPTION = re.compile(r"(?<![\w-])--[a-z][\w-]*")
 SET = r"(?:[A-Z_]+=\S+\s+)*"
 TARGET = re.compile(rf"(?:^|&&|;)\s*{SET}make\s+{SET}(?P<target>[a-z.][\w.-]*)")
 MODULE = re.compile(r"python3?\s+-m\s+(?P<module>[a-z_][\w.]*)")
+FILE = re.compile(r"(?<![\w./-])(?:deploy|docs|benchmarks)/[\w./-]*\w(?![\w./*-])")
 # | [`capture`](capture.md) | what for | exit codes |
 ROW = re.compile(r"^\| \[`(\w+)`\]\(([^)]+)\) \|", re.MULTILINE)
 CODE_ROW = re.compile(r"^\| (\d+) \|", re.MULTILINE)
@@ -52,6 +54,8 @@ def wrongs(code: str) -> Iterator[str]:
     if (alone := ALONE.match(code)) and alone["command"] in commands():
         found.append(alone)
     for each in found:
+        if each["command"] == "help":
+            continue
         if each["command"] not in get_commands():
             yield f"no command {each['command']}"
             continue
@@ -62,6 +66,7 @@ def wrongs(code: str) -> Iterator[str]:
             if option not in known
         )
     yield from (f"no target {name}" for name in TARGET.findall(code) if name not in targets())
+    yield from (f"no file {name}" for name in FILE.findall(code) if not (ROOT / name).exists())
     yield from (f"no module {name}" for name in MODULE.findall(code) if not is_module(name))
 
 
@@ -113,6 +118,10 @@ def test_the_exit_codes_are_those_there_are():
         ("coverage is all; --of it", []),
         ("DEMO_SECONDS=9 make PYTHON=python3.12 tests  # make sure", ["no target tests"]),
         ("make .env && make demos", ["no target demos"]),
+        ("gridbot doctr --offline", ["no command doctr"]),
+        ("gridbot help; gridbot doctor --ofline", ["doctor knows no --ofline"]),
+        ("createdb --owner gridbot gridbot", []),
+        ("cp deploy/gridbot-*.service deploy/nginx.cnf x", ["no file deploy/nginx.cnf"]),
         ("what parts make of it", []),
         ("python -m gridbot_site.make_env; python -m gridbot_site.gone", [
             "no module gridbot_site.gone"]),
