@@ -67,6 +67,7 @@ class Command(TeachingCommand):
                 self._report(watcher.step(), as_json=options["json"])
                 return
             self.stdout.write(f"Watching, every {options['interval']:g} s; Ctrl-C stops.")
+            self.stdout.flush()
             notify("READY=1")
             while not stop.is_set():
                 watcher.step()
