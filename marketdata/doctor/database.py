@@ -60,7 +60,14 @@ def is_there() -> bool:
     """Whether there is a database to ask: SQLite would make the file that is missing."""
     if connection.vendor != "sqlite" or connection.is_in_memory_db():  # type: ignore[attr-defined]
         return True
-    return Path(connection.settings_dict["NAME"]).exists()
+    try:
+        os.stat(connection.settings_dict["NAME"])
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        # In a folder that this user may not look into: it is there, for others.
+        return True
+    return True
 
 
 def _asked_for_all() -> list[Finding]:

@@ -125,9 +125,16 @@ def _disk(what: str, folder: Path, wanted: int) -> Finding:
 
 def _left_behind(spool: Path) -> Iterator[Finding]:
     """What captures have left on disk: rows that wait, and pieces that were set aside."""
-    if (mode := _mode(spool)) is None:
+    try:
+        os.listdir(spool)
+    except FileNotFoundError:
         yield Finding("spool", "Nothing waits on disk.")
         return
+    except OSError as problem:
+        found = f"{spool} cannot be looked into: {problem.strerror}."
+        yield warning("spool", found, "Run the doctor as the user that capture runs as.")
+        return
+    mode = _mode(spool) or 0
     if mode & OTHERS:
         found = f"Others may look into {spool}: mode {mode:04o}."
         yield warning("files", found, f"chmod 700 {spool}")

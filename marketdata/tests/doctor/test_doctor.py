@@ -246,6 +246,22 @@ def test_a_file_that_is_not_there_is_not_made(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_file_in_a_folder_that_nobody_may_look_into_is_not_missing(monkeypatch):
+    if connection.vendor == "postgresql":
+        pytest.skip("its files are the server's")
+
+    def refuse(path, **options):
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(connection, "is_in_memory_db", lambda: False)
+    monkeypatch.setattr(database.os, "access", lambda path, mode: False)
+    # Root, who may run these tests, may look everywhere.
+    with monkeypatch.context() as locked:
+        locked.setattr(database.os, "stat", refuse)
+        [found] = database.check_database()
+    assert "This user may not write to" in found.found
+
+
 @pytest.mark.django_db(transaction=True)
 def test_a_database_that_this_user_may_not_write_to_is_found(doctor, monkeypatch):
     if connection.vendor == "postgresql":
@@ -345,6 +361,19 @@ def test_what_was_set_aside_is_found(settings, doctor):
     waiting, aside = of(findings, "spool")
     assert waiting["found"] == "2 KiB wait on disk."
     assert "1-trades.0.bad" in aside["found"]
+
+
+def test_a_spool_that_nobody_may_look_into_is_not_called_empty(tmp_path, monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", path)
+
+    assert [each.level for each in machine._left_behind(tmp_path / "none")] == [Level.OK]
+    monkeypatch.setattr(machine.os, "listdir", refuse)
+    [found] = machine._left_behind(tmp_path)
+    assert (found.level, found.found) == (
+        Level.WARNING,
+        f"{tmp_path} cannot be looked into: Permission denied.",
+    )
 
 
 def test_the_machines_time_is_to_be_utc(tmp_path):
