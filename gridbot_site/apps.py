@@ -25,8 +25,8 @@ class GridbotSiteConfig(AppConfig):
     def ready(self) -> None:
         """Listen to sign-ins, and to what nobody catches; refuse what nobody should start with.
 
-        Those are secrets and hosts. Here and not in system checks alone: a web server runs none, nor do some commands.
-        Raises ImproperlyConfigured.
+        Those are secrets and hosts. Here and not in system checks alone: a web server runs none,
+        nor do some commands. Raises ImproperlyConfigured.
         """
         from gridbot_site import checks, sign_ins  # noqa: F401
         from gridbot_site.uncaught import log_what_nobody_catches

@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 def log_what_nobody_catches() -> None:
     """Log errors that end the program, a thread, or an object, and warnings.
 
-    Whoever listens to them already, as a test runner does, goes on to.
+    Who listens to them already, as a test runner does, is left alone.
     """
     logging.captureWarnings(True)
     if sys.excepthook is sys.__excepthook__:
