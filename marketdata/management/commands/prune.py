@@ -103,10 +103,10 @@ class Command(TeachingCommand):
         code = ExitCode.INTERRUPTED if pruning.is_stopped else ExitCode.OK
         if options["json"]:
             self.stdout.write(pruning_json(pruning, returned, code))
-        elif pruning.outcomes or not returned:
-            print_pruning(sys.stdout, pruning, returned)
-        elif returned:
+        elif returned and not pruning.outcomes:
             print_given_back(sys.stdout, returned)
+        else:
+            print_pruning(sys.stdout, pruning, returned)
         if code:
             sys.exit(code)
 
