@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
+from typing import Final
 
 
 class Severity(IntEnum):
@@ -26,6 +27,17 @@ class Kind(StrEnum):
     KEY_EXPIRING = "key_expiring"
 
 
+# The section of docs/playbooks.md that says what to do.
+PLAYBOOKS: Final = {
+    Kind.DATABASE_AWAY: "database-away",
+    Kind.CAPTURE_DOWN: "capture-down",
+    Kind.STREAM_STALE: "stream-stale",
+    Kind.GAP_OPEN: "gap-does-not-close",
+    Kind.QUARANTINE_GROWING: "quarantine-grows",
+    Kind.DISK_LOW: "disk-full",
+    Kind.CLOCK_SKEW: "clock-skew",
+    Kind.KEY_EXPIRING: "key-expires",
+}
 # What nobody can say while the database does not answer.
 OF_DATABASE = frozenset(
     {
@@ -49,6 +61,11 @@ class Key:
 
     def __str__(self) -> str:
         return self.kind.replace("_", " ") + (f" ({self.subject})" if self.subject else "")
+
+    @property
+    def playbook(self) -> str:
+        """Where it is written what to do."""
+        return f"docs/playbooks.md#{PLAYBOOKS[self.kind]}"
 
 
 @dataclass(frozen=True)

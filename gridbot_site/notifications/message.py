@@ -44,7 +44,7 @@ def message_of(events: Sequence[Event], host: str) -> Message:
 
 
 def line_of(event: Event, *, longest: int | None = None) -> str:
-    """One event in one line; what does not fit goes at the cost of its text, not of the count."""
+    """One event in one line; what does not fit goes at the cost of its text alone."""
     times = "once" if event.suppressed == 1 else f"{event.suppressed} times"
     line = LEADS[event.what].format(
         severity=event.severity.name,
@@ -56,6 +56,7 @@ def line_of(event: Event, *, longest: int | None = None) -> str:
     count = ""
     if event.suppressed and event.what is not What.CAME_AND_WENT:
         count = f" (Came and went {times} before without a message.)"
+    kept = count if event.is_over else f"{count} {event.key.playbook}"
     # A tenant may call an account what looks like a line of ours.
     line = " ".join(line.split())
-    return line[: longest and longest - len(count)] + count
+    return line[: longest and longest - len(kept)] + kept

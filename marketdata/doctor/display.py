@@ -25,7 +25,8 @@ def table_of(out: TextIO, findings: Sequence[Finding]) -> None:
     table = Table("check", "", "found", "what to do", show_lines=False)
     for each in findings:
         state = Text(each.level, style=STYLES[each.level])
-        table.add_row(Text(each.check), state, Text(each.found), Text(each.advice))
+        advice = f"{each.advice} {each.playbook}".strip()
+        table.add_row(Text(each.check), state, Text(each.found), Text(advice))
     console.print(table)
     count = {level: sum(each.level == level for each in findings) for level in Level}
     console.print(
@@ -37,5 +38,8 @@ def table_of(out: TextIO, findings: Sequence[Finding]) -> None:
 
 def as_json(findings: Sequence[Finding]) -> dict[str, Any]:
     """Findings as plain values."""
-    told = [asdict(each) | {"exit_code": int(each.exit_code)} for each in findings]
+    told = [
+        asdict(each) | {"exit_code": int(each.exit_code), "playbook": each.playbook}
+        for each in findings
+    ]
     return {"findings": told, "exit_code": int(gravest(findings))}

@@ -18,6 +18,19 @@ class Level(StrEnum):
     ERROR = "error"
 
 
+# The section of docs/playbooks.md that says what to do; the advice of other checks is enough.
+PLAYBOOKS: Final = {
+    "settings": "capture-does-not-start",
+    "environment": "capture-does-not-start",
+    "migrations": "migrations-pending",
+    "disk": "disk-full",
+    "spool": "spool-damaged",
+    "database": "database-away",
+    "capture": "capture-down",
+    "clock": "clock-skew",
+    "endpoints": "exchange-away",
+    "keys": "key-refused",
+}
 # Of several errors the first of these counts.
 GRAVEST: Final = (
     ExitCode.SAFETY_STOP,
@@ -37,6 +50,12 @@ class Finding:
     advice: str = ""
     level: Level = Level.OK
     exit_code: ExitCode = ExitCode.OK
+
+    @property
+    def playbook(self) -> str:
+        """Where it is written what to do about an error; empty where there is nothing to do."""
+        section = PLAYBOOKS.get(self.check) if self.level == Level.ERROR else None
+        return f"docs/playbooks.md#{section}" if section else ""
 
 
 def warning(check: str, found: str, advice: str) -> Finding:
