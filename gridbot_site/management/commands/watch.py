@@ -88,13 +88,13 @@ class Command(TeachingCommand):
         else:
             for key in sorted(seen.conditions):
                 condition = seen.conditions[key]
-                said = f"{condition.severity.name} {key}: {condition.text} {key.playbook}"
-                self.stdout.write(said)
+                line = f"{condition.severity.name} {key}: {condition.text} {key.playbook}"
+                self.stdout.write(line)
             for each in seen.failed:
                 self.stderr.write(f"Address {each.position} ({each.scheme}): {each.problem}.")
-            wrong, told = len(seen.conditions), len(seen.events)
-            news = f"Wrong: {wrong}. Told now: {told}."
-            self.stdout.write(news if wrong or told else "All is well.")
+            wrong, said = len(seen.conditions), len(seen.events)
+            news = f"Wrong: {wrong}. Told now: {said}."
+            self.stdout.write(news if wrong or said else "All is well.")
         if code:
             sys.exit(code)
 
