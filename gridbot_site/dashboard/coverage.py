@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 from uuid import UUID
@@ -39,7 +40,7 @@ class FeedLine:
     lag: str
     open_gaps: int
     trouble: str
-    # Of an account that is switched off, or whose user is: nothing is to be expected of it.
+    # Nothing is to be expected of it: see `feed_lines`.
     rests: bool
     # Of the strip, in which the runs are counted.
     columns: int = COLUMNS
@@ -55,9 +56,18 @@ class GapLine(NamedTuple):
 
 
 def feed_lines(
-    request: HttpRequest, window: Window, streams: Collection[str], accounts: Collection[UUID] = ()
+    request: HttpRequest,
+    window: Window,
+    streams: Collection[str],
+    accounts: Collection[UUID] = (),
+    *,
+    captured_since: datetime | None = None,
 ) -> list[FeedLine]:
-    """The feeds of these streams that the user may see, in order; with `accounts`, theirs alone."""
+    """The feeds of these streams that the user may see, in order; with `accounts`, theirs alone.
+
+    Those of an account that is switched off, or whose user is, rest. So do those of a symbol, as
+    long as one capture has run since `captured_since`, that this capture has not begun with.
+    """
     near = Q(stream__in=streams) & (Q(account__in=accounts) if accounts else Q())
     intervals, gaps = (seen(request, each).filter(near) for each in (CoverageInterval, CaptureGap))
     known = known_feeds(intervals, gaps, window)
@@ -69,9 +79,25 @@ def feed_lines(
     known.sort(key=lambda each: (each.feed.symbol, order.index(Stream(each.feed.stream))))
     resting = _resting(request, {each.feed.account_id for each in known})
     return [
-        _line(each, measured.get(each.feed), window, rests=each.feed.account_id in resting)
+        _line(
+            each,
+            measured.get(each.feed),
+            window,
+            rests=each.feed.account_id in resting or _was_dropped(each, window, captured_since),
+        )
         for each in known
     ]
+
+
+def _was_dropped(known: Known, window: Window, captured_since: datetime | None) -> bool:
+    """Whether it is of a symbol that the running capture was not asked for, or that is listed no more.
+
+    A capture begins with a gap, from where the last one ended, in every feed that it has.
+    """
+    if captured_since is None or known.last is None or known.feed.account_id is not None:
+        return False
+    has_begun = (window.end - captured_since).total_seconds() > SILENT_SECONDS
+    return has_begun and known.last < captured_since
 
 
 def _resting(request: HttpRequest, accounts: Collection[UUID | None]) -> set[UUID]:

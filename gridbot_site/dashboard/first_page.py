@@ -86,19 +86,19 @@ def context(request: HttpRequest) -> dict[str, Any]:
     """All of the page, of the rows that the user may see."""
     now = timezone.now()
     window = Window.asked(request.GET, now)
-    lines = feed_lines(request, window, list(TABLES))
+    capture = _capture(request, now)
+    since = capture.lease.acquired_at if capture.runs and capture.lease else None
+    lines = feed_lines(request, window, list(TABLES), captured_since=since)
     market = [line for line in lines if is_public(line)]
     cards, more_accounts = _cards(request, window, [line for line in lines if not is_public(line)])
     symbols = _by_symbol(market)
-    capture = _capture(request, now)
     quarantined = _quarantined(request, window)
-    expected = [line for line in lines if not line.rests]
-    findings = list(_findings(capture, expected, cards, quarantined))
+    findings = list(_findings(capture, lines, cards, quarantined))
     return {
         "window": window,
         "capture": capture,
         "findings": findings,
-        "feeds": len(expected),
+        "feeds": sum(not line.rests for line in lines),
         "is_empty": not lines,
         # As a shell takes it, whatever its user called it.
         "first_account": shlex.quote(full_name(cards[0].account)) if cards else "",
@@ -190,8 +190,11 @@ def _findings(
             yield Finding(f"Account {card.name} is set aside: {reason}", url)
     if troubled := sum(bool(line.trouble) for line in lines):
         verb = "is" if troubled == 1 else "are"
-        yield Finding(f"{troubled} of {len(lines)} feeds {verb} not coming in.")
-    if unsettled := sum(line.open_gaps for line in lines):
+        expected = sum(not line.rests for line in lines)
+        yield Finding(f"{troubled} of {expected} feeds {verb} not coming in.")
+    # An archive may still fill those of a symbol that is not captured any more.
+    wanted = [line for line in lines if is_public(line) or not line.rests]
+    if unsettled := sum(line.open_gaps for line in wanted):
         # Whatever the window: a gap stays open until somebody fills it.
         yield Finding(f"{_many(unsettled, 'gap')} not filled yet.", _open_gaps())
     if near := [each for card in cards for each in card.positions if each.is_near]:

@@ -178,6 +178,18 @@ def test_nothing_is_expected_of_what_is_switched_off(olivia_client, alice_accoun
     assert "open gap since" not in part(html, "accounts")
 
 
+def test_nothing_is_expected_of_a_symbol_that_capture_has_begun_without(olivia_client):
+    lease = CaptureLeaseFactory.create(acquired_at=ago(7200), expires_at=ago(-10))
+    vouched()
+    vouched(symbol="GONEUSDT", started_at=ago(9000), ended_at=ago(8000))
+    assert "All is well 1 feed comes in" in part(shown(olivia_client), "state")
+    CaptureGapFactory.create(symbol="GONEUSDT", started_at=ago(8500), ended_at=ago(8400))
+    state = part(shown(olivia_client), "state")
+    assert ("not coming in" in state, "1 gap is not filled yet." in state) == (False, True)
+    type(lease).objects.update(acquired_at=ago(8100))
+    assert "1 of 2 feeds is not coming in." in part(shown(olivia_client), "state")
+
+
 def test_a_look_back_shows_what_was_and_refreshes_nothing(olivia_client):
     vouched(started_at=ago(90_000), ended_at=ago(80_000))
     html = shown(olivia_client, last="1h", until=f"{ago(80_000):%Y-%m-%dT%H:%M:%S}")
