@@ -39,9 +39,11 @@ def locked(path: Path) -> Iterator[None]:
     """
     try:
         Disk().make_folder(path.parent)
-        lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+        lock: int | None = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
     except OSError as error:
         logger.error("%s cannot be locked: %s", path, error.strerror)
+        lock = None
+    if lock is None:
         yield
         return
     try:
