@@ -26,6 +26,7 @@ from django.db import Error as AnyDatabaseError
 from django.db import IntegrityError, connection, models, transaction
 from django.db.models.functions import Now
 
+from marketdata.capture.notify import notify
 from marketdata.exits import Unavailable, first_line, is_away
 from marketdata.log_events import LEASE_AWAITED, LEASE_TAKEN
 from marketdata.models import CaptureLease
@@ -34,6 +35,8 @@ logger = logging.getLogger(__name__)
 
 ROW = 1
 WAIT_SECONDS = 1.0
+# A spare that waits is a service at work, for as long as it takes.
+STANDING_BY = "READY=1\nSTATUS=standing by"
 # Of its length: two renewals may fail before a lease runs out.
 RENEWED_AFTER = 1 / 3
 
@@ -102,6 +105,7 @@ class Lease:
                 said = type(error)
             else:
                 return True
+            notify(STANDING_BY)
             stop.wait(WAIT_SECONDS)
         return False
 

@@ -130,7 +130,7 @@ class Command(TeachingCommand):
                 duration=options["duration"],
                 on_replay=on_replay,
                 on_tick=show,
-                on_ready=lambda: notify("READY=1"),
+                on_ready=lambda: notify("READY=1\nSTATUS=capturing"),
                 on_stopping=lambda: notify("STOPPING=1"),
             )
         kept = {"journal": journal.summary()} if journal else {}

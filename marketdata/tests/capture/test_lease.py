@@ -125,24 +125,36 @@ class TestLease:
 
     def test_who_stands_by_outlasts_an_outage_of_the_database(self, monkeypatch, caplog):
         monkeypatch.setattr("marketdata.capture.lease.WAIT_SECONDS", 0.01)
-        outage = iter([True, True])
-
-        def execute(run, *arguments):
-            if next(outage, False):
-                raise OperationalError("database is locked")
-            return run(*arguments)
-
-        with connection.execute_wrapper(execute):
+        with away_twice():
             assert Lease(15).wait(threading.Event()) is True
         assert [record.getMessage() for record in caplog.records] == [
             "standing by: database is locked"
         ]
+
+    def test_a_spare_tells_systemd_that_it_is_at_work(self, monkeypatch, listener):
+        monkeypatch.setattr("marketdata.capture.lease.WAIT_SECONDS", 0.01)
+        with away_twice():
+            assert Lease(15).wait(threading.Event()) is True
+        told = [listener.recv(4096).decode().split("\n") for _ in range(2)]
+        assert told == [["READY=1", "STATUS=standing by"]] * 2
 
     def test_who_is_told_to_stop_while_waiting_stops(self):
         Lease(15).acquire()
         stop = threading.Event()
         stop.set()
         assert Lease(15).wait(stop) is False
+
+
+def away_twice():
+    """The first two statements are refused."""
+    outage = iter([True, True])
+
+    def execute(run, *arguments):
+        if next(outage, False):
+            raise OperationalError("database is locked")
+        return run(*arguments)
+
+    return connection.execute_wrapper(execute)
 
 
 class Captures:
