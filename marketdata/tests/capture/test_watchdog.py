@@ -363,7 +363,7 @@ def test_the_command_feeds_the_watchdog_and_serves_its_metrics(
 
     def systemd():
         while not {"WATCHDOG=1", "READY=1"} <= told:
-            told.add(listener.recv(100).decode())
+            told.update(listener.recv(100).decode().splitlines())
         os.kill(os.getpid(), signal.SIGTERM)
 
     thread = threading.Thread(target=systemd)
