@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 from uuid import UUID
@@ -20,6 +19,7 @@ from marketdata.dashboard.feeds import Known, known_feeds
 from marketdata.dashboard.rates import Rate, rates
 from marketdata.dashboard.strips import COLUMNS, Run, State, duration, in_words, runs, share
 from marketdata.dashboard.window import Window
+from marketdata.health.stored import captured_feeds
 from marketdata.models import CaptureGap, CoverageInterval, Stream
 
 # What is vouched for follows some ten seconds behind; a feed of which nothing is known for longer
@@ -56,17 +56,12 @@ class GapLine(NamedTuple):
 
 
 def feed_lines(
-    request: HttpRequest,
-    window: Window,
-    streams: Collection[str],
-    accounts: Collection[UUID] = (),
-    *,
-    captured_since: datetime | None = None,
+    request: HttpRequest, window: Window, streams: Collection[str], accounts: Collection[UUID] = ()
 ) -> list[FeedLine]:
     """The feeds of these streams that the user may see, in order; with `accounts`, theirs alone.
 
-    Those of an account that is switched off, or whose user is, rest. So do those of a symbol, as
-    long as one capture has run since `captured_since`, that this capture has not begun with.
+    Those of an account that is switched off, or whose user is, rest, and so do those of a symbol
+    that is captured no longer.
     """
     near = Q(stream__in=streams) & (Q(account__in=accounts) if accounts else Q())
     intervals, gaps = (seen(request, each).filter(near) for each in (CoverageInterval, CaptureGap))
@@ -78,26 +73,22 @@ def feed_lines(
     order = list(TABLES)
     known.sort(key=lambda each: (each.feed.symbol, order.index(Stream(each.feed.stream))))
     resting = _resting(request, {each.feed.account_id for each in known})
+    dropped = _dropped(each.feed for each in known)
     return [
         _line(
             each,
             measured.get(each.feed),
             window,
-            rests=each.feed.account_id in resting or _was_dropped(each, window, captured_since),
+            rests=each.feed.account_id in resting or each.feed in dropped,
         )
         for each in known
     ]
 
 
-def _was_dropped(known: Known, window: Window, captured_since: datetime | None) -> bool:
-    """Whether it is of a symbol that the running capture was not asked for, or that is listed no more.
-
-    A capture begins with a gap, from where the last one ended, in every feed that it has.
-    """
-    if captured_since is None or known.last is None or known.feed.account_id is not None:
-        return False
-    has_begun = (window.end - captured_since).total_seconds() > SILENT_SECONDS
-    return has_begun and known.last < captured_since
+def _dropped(feeds: Iterable[Feed]) -> set[Feed]:
+    """Those of symbols that capture was not asked for any more, or that are not listed."""
+    captured = captured_feeds()
+    return {feed for feed in feeds if captured and not feed.account_id} - captured
 
 
 def _resting(request: HttpRequest, accounts: Collection[UUID | None]) -> set[UUID]:

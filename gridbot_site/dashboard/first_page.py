@@ -87,8 +87,7 @@ def context(request: HttpRequest) -> dict[str, Any]:
     now = timezone.now()
     window = Window.asked(request.GET, now)
     capture = _capture(request, now)
-    since = capture.lease.acquired_at if capture.runs and capture.lease else None
-    lines = feed_lines(request, window, list(TABLES), captured_since=since)
+    lines = feed_lines(request, window, list(TABLES))
     market = [line for line in lines if is_public(line)]
     cards, more_accounts = _cards(request, window, [line for line in lines if not is_public(line)])
     symbols = _by_symbol(market)
