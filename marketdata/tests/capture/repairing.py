@@ -20,6 +20,23 @@ def until(running: Running, holds: Callable[[], object]) -> None:
         assert running.thread.is_alive(), running.error
 
 
+def audit_now(running: Running, key: Any) -> None:
+    """Have an audit of a symbol or an account begin now."""
+    repairs = running.service.repairs
+    assert repairs is not None
+    until_idle(running, key)
+    repairs._links[key].audit_at = 0.0
+    repairs._queue.put(key)
+
+
+def until_idle(running: Running, key: Any) -> None:
+    """Wait for an audit under way: it has read the claims, and sets the time of the next one."""
+    repairs = running.service.repairs
+    assert repairs is not None
+    queue = repairs._queue
+    until(running, lambda: key not in queue._busy and key not in queue._due)
+
+
 def claim(feed: Feed, start: datetime, end: datetime) -> None:
     """Have the ledger say that a span of `feed` is complete."""
     vouch(*feed, start, end, CoverageInterval.Source.LIVE)

@@ -12,7 +12,7 @@ from marketdata.bybit.values import time_from_ms
 from marketdata.capture.feeds import Feed
 from marketdata.models import CaptureGap, CoverageInterval, PrivateExecution, PublicTrade
 from marketdata.tests.capture.conftest import NEVER
-from marketdata.tests.capture.repairing import claim, until
+from marketdata.tests.capture.repairing import audit_now, claim, until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -51,10 +51,6 @@ def miss(exchange, count: int) -> None:
     exchange.end_faults("silence")
 
 
-def audit(running) -> None:
-    running.service.repairs._links["BTCUSDT"].audit_at = 0.0
-
-
 def gaps() -> Any:
     return CaptureGap.objects.filter(stream="trades", symbol="BTCUSDT").order_by("started_at")
 
@@ -71,7 +67,7 @@ class TestWhatIsAudited:
             hear(exchange, running)
             miss(exchange, 30)
             hear(exchange, running)
-            audit(running)
+            audit_now(running, "BTCUSDT")
             until(running, is_declared)
             report = running.finish()
         assert PublicTrade.objects.count() == 40
@@ -128,7 +124,7 @@ class TestWhatIsAudited:
             last = PublicTrade.objects.last_trade_ts("BTCUSDT")
             miss(exchange, 1500)
             hear(exchange, running)
-            audit(running)
+            audit_now(running, "BTCUSDT")
             until(running, is_declared)
         found = PublicTrade.objects.filter(symbol="BTCUSDT", exchange_ts__gt=last)
         beyond = gaps().filter(state="open").get()
@@ -145,7 +141,7 @@ class TestWhatIsAudited:
         trade(exchange, 1200)
         with repairing(**MARKET) as running:
             hear(exchange, running)
-            audit(running)
+            audit_now(running, "BTCUSDT")
             until(running, lambda: running.service.repairs._links["BTCUSDT"].audit_at)
         assert PublicTrade.objects.count() == 1005
         assert not CaptureGap.objects.exists()

@@ -13,8 +13,8 @@ from marketdata.coverage.pruned import declare_pruned
 from marketdata.coverage.spans import TICK, minus, union
 from marketdata.models import CaptureGap, PrivateExecution, PublicTrade
 from marketdata.prune.lots import Facts
-from marketdata.tests.capture.repairing import until
-from marketdata.tests.capture.test_audits import MARKET, audit, hear
+from marketdata.tests.capture.repairing import audit_now, until
+from marketdata.tests.capture.test_audits import MARKET, hear
 from marketdata.tests.capture.test_reconcile import lately, make, reconciler_for
 from marketdata.tests.prune.scene import prune
 
@@ -62,7 +62,7 @@ class TestRunning:
             spans = union(Span(row.started_at, row.ended_at) for row in intervals_of(FEED))
             assert spans[0].start == cutoff
             assert len(spans) == 1
-            audit(running)
+            audit_now(running, "BTCUSDT")
             until(running, lambda: running.service.repairs._links["BTCUSDT"].audit_at)
         assert (min(times()), len(times())) == (cutoff, 30 - gone)
         assert not CaptureGap.objects.filter(reason__contains="did not bring").exists()

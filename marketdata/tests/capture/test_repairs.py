@@ -25,7 +25,7 @@ from marketdata.models import (
     WalletSnapshot,
 )
 from marketdata.tests.capture.conftest import NEVER, TENANTS, Running, capture_config
-from marketdata.tests.capture.repairing import claim, times_of, until
+from marketdata.tests.capture.repairing import audit_now, claim, times_of, until, until_idle
 from marketdata.tests.gateway import Answer, Asked
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -546,18 +546,6 @@ class TestSymbols:
 class TestAudits:
     """A stream that was never interrupted is not taken at its word."""
 
-    def audit(self, running: Any, key: Any) -> None:
-        """Have an audit begin now."""
-        repairs = running.service.repairs
-        self.until_idle(running, key)
-        repairs._links[key].audit_at = 0.0
-        repairs._queue.put(key)
-
-    def until_idle(self, running: Any, key: Any) -> None:
-        """An audit that is under way has read the claims, and sets the time of the next one."""
-        queue = running.service.repairs._queue
-        until(running, lambda: key not in queue._busy and key not in queue._due)
-
     def is_declared(self) -> bool:
         return CaptureGap.objects.filter(reason__contains="did not bring").exists()
 
@@ -572,7 +560,7 @@ class TestAudits:
             lost = PrivateExecution.objects.filter(account=tenants["bob"]).latest("exchange_ts")
             PrivateExecution.objects.filter(pk=lost.pk).delete()
             claim(Feed("executions", "", tenants["bob"].pk), lost.exchange_ts, lost.exchange_ts)
-            self.audit(running, tenants["bob"].pk)
+            audit_now(running, tenants["bob"].pk)
             until(running, self.is_declared)
             report = running.finish()
         gap = CaptureGap.objects.get()
@@ -587,13 +575,13 @@ class TestAudits:
         with repairing(symbols=("BTCUSDT",), private=False) as running:
             link = running.service.repairs._links["BTCUSDT"]
             running.service.books.end()
-            self.audit(running, "BTCUSDT")
+            audit_now(running, "BTCUSDT")
             until(running, lambda: link.audited_until is not None)
-            self.until_idle(running, "BTCUSDT")
+            until_idle(running, "BTCUSDT")
             rows = exchange.make_trades("BTCUSDT", 7)
             claim(Feed("trades", "BTCUSDT"), *times_of(rows))
             exchange._call(lambda server: server.tapes["BTCUSDT"].record(rows))
-            self.audit(running, "BTCUSDT")
+            audit_now(running, "BTCUSDT")
             until(running, self.is_declared)
         assert PublicTrade.objects.count() == 7
         assert CaptureGap.objects.get().rows_added == 7
@@ -603,7 +591,7 @@ class TestAudits:
             link = running.service.repairs._links[tenants["bob"].pk]
             hear(exchange, steps=20)
             before = link.audited_until
-            self.audit(running, tenants["bob"].pk)
+            audit_now(running, tenants["bob"].pk)
             until(running, lambda: link.audited_until > before)
         assert not CaptureGap.objects.exists()
 
