@@ -12,7 +12,6 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-import environ
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
@@ -21,6 +20,7 @@ from gridbot_site.configuration.of_data import Capture, Demo, Exchange, Retentio
 from gridbot_site.configuration.of_site import Health, Logs, Process, Secrets, Web
 from gridbot_site.databases import database_from_environment, folder_beside
 from gridbot_site.listed_secrets import NOTIFY_URLS, credential_keys, listed
+from gridbot_site.settings_file import read_settings_file
 from marketdata.bybit.environments import Endpoints, Environment
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -30,7 +30,7 @@ _file = Process.GRIDBOT_ENV_FILE.read()
 GRIDBOT_SETTINGS_FILE = _file if _named else str(BASE_DIR / _file)
 _of_process = frozenset(os.environ)
 if GRIDBOT_SETTINGS_FILE and Path(GRIDBOT_SETTINGS_FILE).is_file():
-    environ.Env.read_env(GRIDBOT_SETTINGS_FILE)
+    read_settings_file(Path(GRIDBOT_SETTINGS_FILE))
 elif _named and GRIDBOT_SETTINGS_FILE:
     raise ImproperlyConfigured(
         f"{Process.GRIDBOT_ENV_FILE.name} names {GRIDBOT_SETTINGS_FILE!r}, which is no file."

@@ -10,8 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 
 import gridbot_site
+from gridbot_site.settings_file import read_settings_file
 from manage import asks_for_help
 
 ROOT = Path(gridbot_site.__file__).parent.parent
@@ -119,3 +121,35 @@ def test_what_the_settings_file_says_is_read_and_the_environment_wins(tmp_path):
     environment = {"GRIDBOT_ENV_FILE": str(file), "SECRET_KEY": None}
     assert "GRIDBOT_LOG_LEVEL" in manage("check", **environment).stderr
     assert manage("check", **environment, GRIDBOT_LOG_LEVEL="INFO").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (b"\nDATABASE_URL = postgresql://u:hush@h/n\n", "line 2: a setting is written NAME=value"),
+        (b" SECRET_KEY=hush\n", "line 1: a setting is written NAME=value"),
+        (b"hush\n", "line 1: a setting is written NAME=value"),
+        (b"SECRET_KEY=hush\xff\n", "is no text of UTF-8"),
+    ],
+)
+def test_a_settings_file_that_cannot_be_meant_is_refused_without_repeating_it(text, said, tmp_path):
+    file = tmp_path / "settings.env"
+    file.write_bytes(text)
+    done = manage("check", GRIDBOT_ENV_FILE=str(file))
+    assert done.returncode == 4
+    [line] = done.stderr.splitlines()
+    assert line.startswith(f"Configuration error: {file}")
+    assert said in line
+    assert "hush" not in line
+
+
+def test_blank_lines_and_comments_of_a_settings_file_are_not_read(tmp_path):
+    file = tmp_path / "settings.env"
+    file.write_text("# a\n\n  \n  # SECRET_KEY = hush\nexport X=1\n", encoding="utf-8")
+    done = manage("check", GRIDBOT_ENV_FILE=str(file))
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_settings_file_that_may_not_be_read_is_not_passed_over(tmp_path):
+    with pytest.raises(ImproperlyConfigured, match="cannot be read: Is a directory"):
+        read_settings_file(tmp_path)
