@@ -92,6 +92,8 @@ def _from_url(url: str, name: str) -> dict[str, Any]:
         )
     try:
         config: dict[str, Any] = environ.Env.db_url_config(url)
+        if config["ENGINE"] == ENGINES["postgresql"]:
+            _refuse_misplaced_password(config)
     except (ValueError, KeyError):
         raise ImproperlyConfigured(
             f"{name} cannot be read; write sqlite:///file or "
@@ -100,6 +102,13 @@ def _from_url(url: str, name: str) -> dict[str, Any]:
     if not config.get("NAME"):
         raise ImproperlyConfigured(f"{name} names no database.")
     return config
+
+
+def _refuse_misplaced_password(config: Mapping[str, Any]) -> None:
+    # What stands behind the first of its own @ : / that is not encoded would be taken for a part
+    # that is shown: of user:12/34@host/name the host is "user", and the database "34@host/name".
+    if "@" in config["NAME"] or ":" in config["USER"]:
+        raise ValueError
 
 
 def _from_parts(given: Mapping[str, str]) -> dict[str, Any]:

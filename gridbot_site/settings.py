@@ -291,6 +291,7 @@ _secrets = [
     Secret(text)
     for text in (
         *(SECRET_KEY, DATABASES["default"].get("PASSWORD"), GRIDBOT_METRICS_TOKEN),
+        DATABASES["default"].get("OPTIONS", {}).get("password"),
         *GRIDBOT_CREDENTIAL_KEYS,
     )
     if text

@@ -9,7 +9,9 @@ from itertools import takewhile
 from typing import Any
 
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 
+from accounts.redaction import without_secrets
 from gridbot_site.configuration.of_data import Database
 from gridbot_site.configuration.registry import SECTIONS
 from gridbot_site.configuration.setting import Section, Setting
@@ -45,7 +47,8 @@ def database_in_effect() -> str:
     kind, name = of["ENGINE"].rpartition(".")[2], of["NAME"]
     place = ":".join(str(of[part]) for part in ("HOST", "PORT") if of.get(part))
     user = f" as {of['USER']}" if of.get("USER") else ""
-    return f"{kind} {name}{f' at {place}' if place else ''}{user}"
+    # libpq takes a name with "=" in it for a list of parameters, and a password may be one.
+    return without_secrets(f"{kind} {name}{f' at {place}' if place else ''}{user}")
 
 
 def _look(section: type[Section], setting: Setting[Any], given: Mapping[str, str]) -> InEffect:
@@ -54,7 +57,7 @@ def _look(section: type[Section], setting: Setting[Any], given: Mapping[str, str
     return InEffect(
         section=section,
         setting=setting,
-        value=_shown(setting, text, is_set=bool(text or own_file)),
+        value=without_secrets(_shown(setting, text, is_set=bool(text or own_file))),
         source=own_file or (f"not read: {winner} is set" if winner else _source(setting, given)),
         changed=bool(own_file)
         or (not winner and setting.parse(text) != setting.parse(setting.default)),
@@ -86,7 +89,11 @@ def _shown(setting: Setting[Any], text: str, *, is_set: bool) -> str:
     if setting.secret:
         return "set" if is_set else "not set"
     if setting in URLS and text:
-        return without_password(text)
+        try:
+            return without_password(text)
+        except ImproperlyConfigured:
+            # Only of one that is not read: the other would have ended the start.
+            return "set, and cannot be read"
     if text or not setting.by_default:
         return text
     # Some defaults are computed: what they came to is the setting of Django's with this name.

@@ -80,6 +80,23 @@ def test_parts_of_a_database_do_not_count_beside_a_url(tmp_path):
     assert (parts.value, parts.source, parts.changed) == ("facts", "environment", True)
 
 
+def test_a_url_that_is_not_read_may_be_wrong():
+    urls = {"DATABASE_URL": "sqlite:///a", "EVENTSAVER_DATABASE_URL": "mysql://u:hush@h/n"}
+    assert shown(urls)["EVENTSAVER_DATABASE_URL"].value == "set, and cannot be read"
+
+
+def test_a_password_in_the_place_of_something_else_is_not_shown():
+    done = manage(
+        *("settings", "--json"),
+        DATABASE_URL="",
+        GRIDBOT_DB_TYPE="postgresql",
+        GRIDBOT_DB_NAME=f"dbname=n password={CANARY}",
+    )
+    assert done.returncode == 0, done.stderr
+    assert "dbname=n" in done.stdout
+    assert CANARY not in done.stdout
+
+
 @pytest.mark.parametrize(
     ("url", "expected"),
     [
