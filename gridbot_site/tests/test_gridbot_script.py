@@ -1,0 +1,79 @@
+"""deploy/gridbot, with stand-ins for systemd's programs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+
+import pytest
+
+from gridbot_site.tests.test_settings import ROOT
+
+# Says what it would run, then stays until the stand-in for systemctl lets it go.
+RUN = """#!/bin/sh
+while [ "$1" != -- ]; do shift; done
+shift 3
+printf '%s\\0' "$@"
+case $1 in
+    exit) exit "$2" ;;
+    wait) echo begun >&2; read -r code <"$PIPE"; exit "$code" ;;
+    copy) exec cat ;;
+esac
+"""
+CONTROL = """#!/bin/sh
+echo "$1 $2" >"$PIPE.told"
+echo 75 >"$PIPE"
+"""
+
+
+@pytest.fixture
+def gridbot(tmp_path):
+    """Begins the script with arguments."""
+    for name, text in (("systemd-run", RUN), ("systemctl", CONTROL)):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+        (tmp_path / name).chmod(0o755)
+    os.mkfifo(tmp_path / "pipe")
+    environment = {
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        "PIPE": str(tmp_path / "pipe"),
+    }
+
+    def begin(*arguments):
+        return subprocess.Popen(
+            ["sh", ROOT / "deploy" / "gridbot", *arguments],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    return begin
+
+
+def test_arguments_arrive_as_they_are_but_for_what_systemd_takes_back(gridbot):
+    given = ["a b", "", "*", "--", "-x", "it's", 'q"', "a\nb\n", "$HOME", "5$\n"]
+    told, _ = gridbot("args", *given).communicate()
+    assert told.split("\0") == ["args", *given[:-2], "$$HOME", "5$$\n", ""]
+
+
+def test_the_exit_code_and_the_input_are_the_commands(gridbot):
+    script = gridbot("exit", "130")
+    script.communicate()
+    assert script.returncode == 130
+    script = gridbot("copy")
+    assert script.communicate("typed") == ("copy\0typed", "")
+    assert script.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "passed"), [(signal.SIGINT, "INT"), (signal.SIGTERM, "TERM"), (signal.SIGHUP, "TERM")]
+)
+def test_a_signal_is_passed_on_and_the_end_is_waited_for(given, passed, gridbot, tmp_path):
+    script = gridbot("wait")
+    assert script.stderr.readline() == "begun\n"
+    script.send_signal(given)
+    script.communicate()
+    assert script.returncode == 75
+    assert (tmp_path / "pipe.told").read_text() == f"kill --signal={passed}\n"
