@@ -56,7 +56,7 @@ AROUND = {
         f"{PYTHON} manage.py sandbox --rate 20"
     ),
     # Else the lease of the capture that wrote while it was backed up would not have run out.
-    "systemctl stop gridbot-watch": "sleep 20",
+    "systemctl stop gridbot-prune.timer": "sleep 20",
     "gridbot notify": f'{AS_GRIDBOT} --unit=listener {PYTHON} -c "{LISTENER}"',
 }
 # Capture says of itself that it is ready; that every symbol was repaired once takes longer.
