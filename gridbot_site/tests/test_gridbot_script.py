@@ -12,7 +12,7 @@ from gridbot_site.tests.test_settings import ROOT
 
 # Says what it would run, then stays until the stand-in for systemctl lets it go.
 RUN = """#!/bin/sh
-while [ "$1" != -- ]; do shift; done
+while [ "$1" != -- ]; do echo "$1" >>"$PIPE.options"; shift; done
 shift 3
 printf '%s\\0' "$@"
 case $1 in
@@ -39,10 +39,10 @@ def gridbot(tmp_path):
         "PIPE": str(tmp_path / "pipe"),
     }
 
-    def begin(*arguments):
+    def begin(*arguments, **given):
         return subprocess.Popen(
             ["sh", ROOT / "deploy" / "gridbot", *arguments],
-            env=environment,
+            env=environment | given,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -65,6 +65,15 @@ def test_the_exit_code_and_the_input_are_the_commands(gridbot):
     script = gridbot("copy")
     assert script.communicate("typed") == ("copy\0typed", "")
     assert script.returncode == 0
+
+
+def test_of_the_callers_environment_the_database_alone_counts(gridbot, tmp_path):
+    options = tmp_path / "pipe.options"
+    gridbot("exit", "0").communicate()
+    assert "DATABASE_URL" not in options.read_text()
+    gridbot("exit", "0", DATABASE_URL="postgresql:///beside", FOO="1").communicate()
+    assert options.read_text().splitlines().count("--setenv=DATABASE_URL") == 1
+    assert "FOO" not in options.read_text()
 
 
 @pytest.mark.parametrize(
