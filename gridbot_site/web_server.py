@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -20,8 +22,12 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.config import Config
 from gunicorn.glogging import Logger
 
-# A page that takes longer than this has lost its reader, and its process is replaced.
-REQUEST_SECONDS: Final = 60
+# A process that shows no sign of life for this long is replaced. A single page is not ended: it
+# holds one of the threads for as long as it takes.
+SILENT_SECONDS: Final = 60
+# A client that says nothing, or takes nothing, for this long in the middle of a request is hung up
+# on: it holds one of the threads, too, and a few such clients would hold them all.
+CLIENT_SECONDS: Final = 15
 # How long requests under way may take when the server is told to stop; systemd's limit in
 # deploy/ is longer.
 GRACE_SECONDS: Final = 20
@@ -40,7 +46,8 @@ class WebServer(BaseApplication):
             "workers": workers,
             "threads": threads,
             "worker_class": "gthread",
-            "timeout": REQUEST_SECONDS,
+            "timeout": SILENT_SECONDS,
+            "when_ready": hang_up_on_the_silent,
             "graceful_timeout": GRACE_SECONDS,
             "logger_class": LogLines,
             "proc_name": "gridbot-web",
@@ -60,6 +67,15 @@ class WebServer(BaseApplication):
         """The site, in each worker."""
         application: Callable[..., Any] = get_wsgi_application()
         return application
+
+
+def hang_up_on_the_silent(server: Any) -> None:
+    """Limit each wait for a client; connections have the options of the socket they came by."""
+    # gunicorn's threads read and write without a limit of Python's; this is the kernel's (socket(7)).
+    limit = struct.pack("ll", CLIENT_SECONDS, 0)
+    for listener in server.LISTENERS:
+        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            listener.sock.setsockopt(socket.SOL_SOCKET, option, limit)
 
 
 class LogLines(Logger):

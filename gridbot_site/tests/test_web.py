@@ -10,9 +10,11 @@ import socket
 import subprocess
 import sys
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 
+from gridbot_site import web_server
 from gridbot_site.tests.test_settings import ROOT, SOUND, run
 
 PROXIED = {"X-Forwarded-Proto": "https", "Host": "localhost"}
@@ -126,3 +128,22 @@ def test_an_address_that_is_none_is_a_usage_error(bind, collected):
     done = manage("web", "--bind", bind, folder=collected)
     assert done.returncode == 2
     assert "neither HOST:PORT nor unix:/path" in done.stderr
+
+
+def test_a_client_that_falls_silent_is_not_waited_for_for_ever(monkeypatch):
+    monkeypatch.setattr(web_server, "CLIENT_SECONDS", 1)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        web_server.hang_up_on_the_silent(
+            SimpleNamespace(LISTENERS=[SimpleNamespace(sock=listener)])
+        )
+        with socket.create_connection(listener.getsockname()):
+            connection, _ = listener.accept()
+            # As gunicorn's threads set it: no limit of Python's.
+            connection.setblocking(True)
+            with connection, pytest.raises(BlockingIOError):
+                connection.recv(1)
+
+
+def test_the_server_hangs_up_on_clients_that_fall_silent():
+    server = web_server.WebServer(bind="127.0.0.1:0", workers=1, threads=1)
+    assert server.cfg.when_ready is web_server.hang_up_on_the_silent
