@@ -130,6 +130,8 @@ def test_what_the_settings_file_says_is_read_and_the_environment_wins(tmp_path):
         (b" SECRET_KEY=hush\n", "line 1: a setting is written NAME=value"),
         (b"hush\n", "line 1: a setting is written NAME=value"),
         (b"SECRET_KEY=hush\xff\n", "is no text of UTF-8"),
+        (b"GRIDBOT_PROXIES=0\n\nGRIDBOT_PROXIES=hush\n", "line 3: GRIDBOT_PROXIES is set twice"),
+        (b"NOTIFY_SOCKET=hush\n", "line 1: NOTIFY_SOCKET is of the process environment alone"),
     ],
 )
 def test_a_settings_file_that_cannot_be_meant_is_refused_without_repeating_it(text, said, tmp_path):
