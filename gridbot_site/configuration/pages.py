@@ -24,9 +24,12 @@ PAGE_INTRO = f"""\
 # Configuration
 
 Every setting is an environment variable. What the process environment does not set is read from
-`.env` beside `manage.py`, which `make .env` writes with fresh secrets; the same lines as here stand
-in [.env.example](../.env.example). A value that cannot be meant is refused at the start with one
-sentence and exit code 4. Running processes read none of it again: restart them.
+`.env` beside `manage.py`, which `make .env` writes with fresh secrets, or from the file that
+`GRIDBOT_ENV_FILE` names: `/etc/gridbot/gridbot.env` of an [installation](install.md), where `gridbot`
+stands for `.venv/bin/python manage.py` below. The same lines as here stand in
+[.env.example](../.env.example): `NAME=value`, each name once, with no blank around it. A value or a
+line that cannot be meant is refused at the start with one sentence and exit code 4. Running processes
+read none of it again: restart them.
 
 ```
 .venv/bin/python manage.py settings             # what is in effect, and who has set it
