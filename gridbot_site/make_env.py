@@ -75,16 +75,20 @@ def main(arguments: list[str] | None = None, *, root: Path | None = None) -> Non
     given = parser.parse_args(arguments)
     if not all("=" in each for each in given.settings):
         parser.error("a setting is written NAME=VALUE")
-    values = fresh_secrets()
-    key = values.pop(KEYS) if given.system else ""
-    values |= dict(each.split("=", 1) for each in given.settings)
+    if any(each.splitlines() != [each] for each in given.settings):
+        parser.error("a setting is one line")
+    values = fresh_secrets() | dict(each.split("=", 1) for each in given.settings)
+    # Given twice, in both files, they would be refused.
+    keys_given = values.pop(KEYS) if given.system else ""
     try:
         text = with_values(example.read_text(encoding="utf-8"), values)
     except KeyError as unknown:
         parser.error(f"no such setting: {unknown.args[0]}")
     if given.system:
         keys = given.system / "credential-keys"
-        _tell(str(keys), write_private(keys, f"{key}\n"), "a fresh key")
+        _tell(
+            str(keys), write_private(keys, "\n".join([*keys_given.split(","), ""])), "a fresh key"
+        )
     target = given.system / "gridbot.env" if given.system else example.with_name(".env")
     made = write_private(target, text, owner=given.user)
     _tell(str(target) if given.system else target.name, made, "fresh secrets")

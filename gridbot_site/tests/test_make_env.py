@@ -102,8 +102,20 @@ def test_services_have_their_keys_in_a_file_apart(root, tmp_path, capsys):
     assert not (root / ".env").exists()
 
 
+def test_keys_that_services_are_given_lie_in_their_file_alone(root, tmp_path):
+    main(["--system", str(tmp_path), "GRIDBOT_CREDENTIAL_KEYS=new,old"], root=root)
+    assert (tmp_path / "credential-keys").read_text(encoding="utf-8") == "new\nold\n"
+    assert values(tmp_path / "gridbot.env")["GRIDBOT_CREDENTIAL_KEYS"] == ""
+
+
 @pytest.mark.parametrize(
-    "wrong", [["GRIDBOT_PROXY=1"], ["GRIDBOT_PROXIES"], ["--user", "nobody-of-that-name"]]
+    "wrong",
+    [
+        ["GRIDBOT_PROXY=1"],
+        ["GRIDBOT_PROXIES"],
+        ["--user", "nobody-of-that-name"],
+        ["GRIDBOT_DB_PASSWORD=one\ntwo"],
+    ],
 )
 def test_what_is_no_setting_writes_nothing(wrong, root, tmp_path):
     with pytest.raises(SystemExit) as ended:
