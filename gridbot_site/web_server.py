@@ -10,6 +10,7 @@ import logging
 import os
 import socket
 import struct
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -19,8 +20,13 @@ from django.contrib.staticfiles.finders import get_finders
 from django.core.files.storage import Storage
 from django.core.wsgi import get_wsgi_application
 from gunicorn.app.base import BaseApplication
+from gunicorn.arbiter import Arbiter
 from gunicorn.config import Config
 from gunicorn.glogging import Logger
+
+from marketdata.log_events import UNCAUGHT
+
+logger = logging.getLogger(__name__)
 
 # A process that shows no sign of life for this long is replaced. A single page is not ended: it
 # holds one of the threads for as long as it takes.
@@ -65,7 +71,12 @@ class WebServer(BaseApplication):
 
     def load(self) -> Callable[..., Any]:
         """The site, in each worker."""
-        application: Callable[..., Any] = get_wsgi_application()
+        try:
+            application: Callable[..., Any] = get_wsgi_application()
+        except Exception as error:  # noqa: BLE001 - gunicorn prints its text as it is
+            text = "a process of the site cannot start: %s"
+            UNCAUGHT.log_error(logger, error, text, type(error).__name__)
+            sys.exit(Arbiter.WORKER_BOOT_ERROR)
         return application
 
 

@@ -15,6 +15,7 @@ from types import SimpleNamespace
 import pytest
 
 from gridbot_site import web_server
+from gridbot_site.log_lines import LineFormatter
 from gridbot_site.tests.test_settings import ROOT, SOUND, run
 
 PROXIED = {"X-Forwarded-Proto": "https", "Host": "localhost"}
@@ -147,3 +148,20 @@ def test_a_client_that_falls_silent_is_not_waited_for_for_ever(monkeypatch):
 def test_the_server_hangs_up_on_clients_that_fall_silent():
     server = web_server.WebServer(bind="127.0.0.1:0", workers=1, threads=1)
     assert server.cfg.when_ready is web_server.hang_up_on_the_silent
+
+
+def test_why_a_process_of_the_site_cannot_start_is_said_by_the_log_alone(
+    monkeypatch, capsys, caplog
+):
+    def fails():
+        raise RuntimeError("password=hush")
+
+    monkeypatch.setattr(web_server, "get_wsgi_application", fails)
+    server = web_server.WebServer(bind="127.0.0.1:0", workers=1, threads=1)
+    with pytest.raises(SystemExit) as ended:
+        server.load()
+    assert ended.value.code == 3
+    [record] = caplog.records
+    line = LineFormatter().format(record)
+    assert "cannot start: RuntimeError" in line
+    assert "hush" not in line + capsys.readouterr().err
