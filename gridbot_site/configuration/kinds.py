@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 TRUE = frozenset({"true", "yes", "on", "1", "y", "t"})
-FALSE = frozenset({"false", "no", "off", "0", "n", "f", ""})
+FALSE = frozenset({"false", "no", "off", "0", "n", "f"})
 TOKEN_LENGTH = 32
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
@@ -67,13 +67,13 @@ def text(words: str) -> Kind[str]:
     return Kind(words, lambda _, given: given)
 
 
-def flag() -> Kind[bool]:
-    """A yes or a no."""
+def flag(*, empty: bool = False) -> Kind[bool]:
+    """A yes or a no; what is set to nothing is `empty`."""
 
     def parse(word: str) -> bool:
-        if word not in TRUE | FALSE:
+        if word and word not in TRUE | FALSE:
             raise ValueError
-        return word in TRUE
+        return word in TRUE if word else empty
 
     return must_be("true or false", parse, fold=_lower)
 

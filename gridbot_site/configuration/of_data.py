@@ -63,7 +63,7 @@ class Capture(Section):
         by_default="testnet, or mainnet with EVENTSAVER_TESTNET=false",
     )
     EVENTSAVER_TESTNET = Setting(
-        kind=flag(),
+        kind=flag(empty=True),
         default="true",
         purpose="The testnet, or else the mainnet, where EVENTSAVER_ENVIRONMENT does not say it.",
         written=True,

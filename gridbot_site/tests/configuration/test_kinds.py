@@ -9,6 +9,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from gridbot_site.configuration import kinds, own_kinds
+from gridbot_site.configuration.of_data import Capture
 from gridbot_site.configuration.setting import Section, Setting
 
 
@@ -123,3 +124,9 @@ def test_a_server_s_url_is_checked_or_nothing():
         read(kind, "http://exchange.example")
     with pytest.raises(ImproperlyConfigured, match=r"^NAME must be a http or https URL"):
         read(kind, "wss://exchange.example")
+
+
+def test_the_mainnet_is_taken_by_nobody_who_does_not_say_so():
+    for given in ({}, {"EVENTSAVER_TESTNET": ""}, {"EVENTSAVER_TESTNET": " "}):
+        assert Capture.EVENTSAVER_TESTNET.read(given) is True
+    assert Capture.EVENTSAVER_TESTNET.read({"EVENTSAVER_TESTNET": "no"}) is False
