@@ -26,6 +26,7 @@ def value(unit, name):
 
 UNITS = sorted((ROOT / "deploy").glob("*.service"))
 SERVICES = [unit for unit in UNITS if ("Type", "notify") in settings(unit)]
+TIMERS = sorted((ROOT / "deploy").glob("*.timer"))
 TYPED = commands(PAGE.read_text(encoding="utf-8"))
 SHARED = "# What follows is the same for each of gridbot's services"
 WORST_SCORE = 2.0
@@ -59,6 +60,14 @@ def test_a_service_is_installed_started_and_upgraded_by_the_page(unit):
     assert any(line.startswith("cp ") and unit.name in line for line in TYPED)
     for verb in ("enable --now", "(try-)?restart", "stop", "start"):
         assert any(re.match(f"systemctl {verb} .*{name}", line) for line in TYPED), verb
+
+
+@pytest.mark.parametrize("timer", TIMERS, ids=lambda timer: timer.name)
+def test_a_timer_has_its_service_and_is_installed_by_the_page(timer):
+    assert ("Type", "oneshot") in settings(timer.with_suffix(".service"))
+    assert any(line.startswith("cp ") and f"{timer.stem}.*" in line for line in TYPED)
+    for verb in ("enable --now", "stop", "start"):
+        assert any(re.match(f"systemctl {verb} .*{timer.name}", line) for line in TYPED), verb
 
 
 def test_systemd_waits_for_longer_than_an_orderly_end_takes():
