@@ -14,7 +14,6 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
-from uuid import UUID
 
 from django.db import Error as AnyDatabaseError
 from django.db import connection
@@ -28,12 +27,12 @@ from marketdata.capture.patience import be_impatient
 from marketdata.capture.public_writers import TradeWriter
 from marketdata.capture.pulse import Pulse
 from marketdata.capture.repairs import Repairs
-from marketdata.capture.report import CaptureReport, RepairStatus, StreamStatus
+from marketdata.capture.report import CaptureReport, StreamStatus
 from marketdata.capture.spooling import Spooling
 from marketdata.capture.startup import stamp_environment
 from marketdata.capture.storing import tell_of_refusal
 from marketdata.capture.summary import Summary
-from marketdata.capture.tally import StreamKey
+from marketdata.capture.teller import Teller
 from marketdata.capture.writers import Writer, stop_all
 from marketdata.exits import ExitCode, Unavailable
 from marketdata.log_events import (
@@ -72,6 +71,7 @@ class CaptureService:
         )
         self.private = PrivatePart(config, self.books, repairs) if config.private else None
         self._parts: list[Part] = [part for part in (self.public, self.private) if part]
+        self._teller = Teller(self.books, self.spooling, self._parts, self.private, repairs)
         self._guard = Guard(self._writers, self.books.quarantine, self._abandon_loudly)
         self.pulse = Pulse("service", must_turn=True)
         self._began = time.monotonic()
@@ -174,65 +174,16 @@ class CaptureService:
 
     def status(self) -> list[StreamStatus]:
         """Each stream as it is now."""
-        now = datetime.now(UTC)
-        names = self.private.names if self.private else {}
-        lags = {
-            key: lags[-1] for writer in self._writers for key, lags in list(writer.lags.items())
-        }
-        heard = self._heard_at()
-        streams = [
-            StreamStatus(
-                stream=key.stream,
-                account=names.get(key.account_id, "") if key.account_id else "",
-                counts=counts,
-                lag_seconds=lags.get(key),
-                silent_seconds=(now - heard[key]).total_seconds() if key in heard else None,
-            )
-            for key, counts in self.books.tally.snapshot().items()
-        ]
-        return sorted(streams, key=lambda status: (status.account, status.stream))
+        return self._teller.status()
 
     def report(self) -> CaptureReport:
         """What was done so far."""
-        violations = self.books.tally.violations()
-        if not self._running:
-            violations += [
-                f"{key.stream}: {columns['buffered']} rows are still buffered at the end"
-                for key, columns in self.books.tally.snapshot().items()
-                if columns["buffered"]
-            ]
-        set_aside = self.private.set_aside if self.private else {}
-        names = self.private.names if self.private else {}
-        return CaptureReport(
+        return self._teller.report(
             seconds=self.seconds,
-            streams=self.status(),
-            gaps=self.books.gaps.opened,
-            reconnects=sum(
-                supervisor.client.state.reconnect_count
-                for part in self._parts
-                for supervisor in part.supervisors
-            ),
-            spool={
-                "recovered": self.spooling.recovered,
-                "left": self.spooling.spool.rows,
-                "set_aside": len(self.spooling.spool.set_aside),
-            },
-            set_aside={names.get(key, str(key)): reason for key, reason in set_aside.items()},
-            repairs=self._repairs(names),
-            violations=violations,
             problems=list(self._problems),
-            exit_code=ExitCode.ERROR if violations and not self._exit_code else self._exit_code,
+            exit_code=self._exit_code,
+            is_over=not self._running,
         )
-
-    def _repairs(self, names: dict[UUID, str]) -> list[RepairStatus]:
-        if self.repairs is None:
-            return []
-        return [
-            RepairStatus(
-                key.stream, names.get(key.account_id, "") if key.account_id else "", counts
-            )
-            for key, counts in self.repairs.report.snapshot().items()
-        ]
 
     @property
     def is_capturing(self) -> bool:
@@ -267,14 +218,6 @@ class CaptureService:
     @property
     def _writers(self) -> list[Writer[Any]]:
         return [writer for part in self._parts for writer in part.writers]
-
-    def _heard_at(self) -> dict[StreamKey, datetime]:
-        heard: dict[StreamKey, datetime] = {}
-        for part in self._parts:
-            for collector in list(part.collectors):
-                for key, at in list(collector.heard_at.items()):
-                    heard[key] = max(at, heard.get(key, at))
-        return heard
 
     def _may_call_itself_ready(self) -> bool:
         if self.repairs is None or self.seconds >= READY_SECONDS:
