@@ -228,6 +228,15 @@ def test_whose_accounts_is_always_said(tenants, check):
             call_command("check_account", *arguments)
 
 
+def test_all_of_no_accounts_are_well_for_a_timer_that_was_there_before_them(capsys):
+    call_command("check_account", "--all", "--json")
+    call_command("check_account", "--all")
+    assert capsys.readouterr().out.splitlines() == [
+        '{"accounts": [], "exit_code": 0}',
+        "There is no account to check that is not disabled.",
+    ]
+
+
 def test_a_disabled_account_is_checked_when_it_is_named(private_sandbox, tenants, check):
     BybitAccount.objects.for_account(tenants["bob"]).update(status="disabled")
     assert set(check("--all", "--json")[1]) == {"alice/main", "charlie/main"}

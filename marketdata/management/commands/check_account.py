@@ -35,6 +35,7 @@ accounts that are not unified.
 Exit codes: 0 all may be used, 8 a key is refused, 1 the exchange does not accept a key, 2 usage,
 4 configuration, or an account without a key that opens, 75 the exchange or the database cannot be
 reached. Of several accounts the gravest counts, in this order: 8, 1, 4, 75."""
+NOBODY = "There is no account to check that is not disabled."
 
 
 class Command(TeachingCommand):
@@ -57,8 +58,10 @@ class Command(TeachingCommand):
         if options["json"]:
             accounts = [as_json(each) for each in checked]
             self.stdout.write(json.dumps({"accounts": accounts, "exit_code": code}))
-        else:
+        elif checked:
             table_of(sys.stdout, checked)
+        else:
+            self.stdout.write(NOBODY)
         if code:
             sys.exit(code)
 
@@ -68,8 +71,9 @@ def _chosen(options: dict[str, Any]) -> list[BybitAccount]:
     chosen = accounts_in_scope(options)
     if not options["account"]:
         chosen = [one for one in chosen if one.status != BybitAccount.Status.DISABLED]
-    if not chosen:
-        raise ConfigurationError("There is no account to check that is not disabled.")
+    # A timer asks for all of them before there is any.
+    if not (chosen or options["all"]):
+        raise ConfigurationError(NOBODY)
     return chosen
 
 
