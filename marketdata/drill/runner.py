@@ -101,10 +101,11 @@ class Drill:
         """Let the market rest, repairs come to their end, and capture stop; then judge."""
         stage.sandbox.pause()
         stage.sandbox.drain()
-        truth = Truth.read(stage.sandbox.ledger())
 
         def verdict() -> DrillVerdict:
             run = Window(began, datetime.now(UTC))
+            # Read anew: a connection that is made only now begins with a snapshot of its tickers.
+            truth = Truth.read(stage.sandbox.ledger())
             return Judge(
                 truth, self.faults, stage.before, run=run, ready=ready,
                 interval_ms=TICKER_INTERVAL_MS, committed=stage.committed, spooled=stage.spooled,
@@ -118,7 +119,7 @@ class Drill:
         except Misbehaved as error:
             self.problems.append(f"at the end: {error}")
         if self.sabotage:
-            self.sabotage(truth)
+            self.sabotage(Truth.read(stage.sandbox.ledger()))
         final = verdict()
         final.problems += self.problems
         silent = {fault.name for fault in self.faults} - {f.name for f in self.faults if f.fired}
