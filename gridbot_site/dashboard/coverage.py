@@ -87,8 +87,9 @@ def feed_lines(
 
 def _dropped(feeds: Iterable[Feed]) -> set[Feed]:
     """Those of symbols that capture was not asked for any more, or that are not listed."""
-    captured = captured_feeds()
-    return {feed for feed in feeds if captured and not feed.account_id} - captured
+    public = {feed for feed in feeds if not feed.account_id}
+    captured = captured_feeds() if public else set()
+    return public - captured if captured else set()
 
 
 def _resting(request: HttpRequest, accounts: Collection[UUID | None]) -> set[UUID]:
