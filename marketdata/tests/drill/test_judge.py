@@ -250,6 +250,15 @@ class TestGaps:
         scene.gap(*span, state="filled")
         assert any("false gap" in problem for problem in scene.judge().problems) is is_false
 
+    @pytest.mark.parametrize(("span", "is_false"), [((14.9, 15.5), False), ((15.1, 16), True)])
+    def test_a_gap_of_an_account_may_begin_where_an_earlier_one_will_have_ended(
+        self, scene, span, is_false
+    ):
+        # An earlier gap ends two seconds after the first row that came, and so may lie ahead.
+        whose = {"stream": "orders", "symbol": "", "account": scene.account}
+        scene.gap(*span, state="filled", **whose)
+        assert any("false gap" in problem for problem in scene.judge().problems) is is_false
+
     @pytest.mark.parametrize(
         ("end", "state", "is_long"),
         [(70.9, "open", False), (71.1, "open", True), (71.1, "partial", True),
