@@ -22,8 +22,10 @@ from marketdata.capture.books import Books
 from marketdata.capture.config import CaptureConfig
 from marketdata.capture.guard import Guard
 from marketdata.capture.lease import Lease, LeaseLost
-from marketdata.capture.parts import Part, PrivatePart, PublicPart
+from marketdata.capture.parts import Part
 from marketdata.capture.patience import be_impatient
+from marketdata.capture.private_part import PrivatePart
+from marketdata.capture.public_part import PublicPart
 from marketdata.capture.public_writers import TradeWriter
 from marketdata.capture.pulse import Pulse
 from marketdata.capture.repairs import Repairs

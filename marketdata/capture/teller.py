@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from marketdata.capture.books import Books
-from marketdata.capture.parts import Part, PrivatePart
+from marketdata.capture.parts import Part
+from marketdata.capture.private_part import PrivatePart
 from marketdata.capture.repairs import Repairs
 from marketdata.capture.report import CaptureReport, RepairStatus, StreamStatus
 from marketdata.capture.spooling import Spooling

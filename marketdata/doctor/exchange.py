@@ -18,8 +18,9 @@ from marketdata.bybit.environments import Environment
 from marketdata.bybit.error_table import TIMESTAMP_CODE
 from marketdata.bybit.errors import BybitError, ExchangeRejected
 from marketdata.bybit.rest_client import BybitRestClient
-from marketdata.bybit.ws_client import PublicWebSocketClient, WebSocketClient
+from marketdata.bybit.ws_client import WebSocketClient
 from marketdata.bybit.ws_private import PrivateWebSocketClient
+from marketdata.bybit.ws_public import PublicWebSocketClient
 from marketdata.capture.accounts import OpenedSecrets, context_of, full_name
 from marketdata.capture.startup import ALL_SYMBOLS
 from marketdata.doctor.findings import Finding, Level, error, warning

@@ -12,7 +12,7 @@ import pytest
 
 from marketdata.bybit.environments import Endpoints, Environment
 from marketdata.bybit.errors import ExchangeUnavailable
-from marketdata.bybit.ws_client import PublicWebSocketClient
+from marketdata.bybit.ws_public import PublicWebSocketClient
 
 
 class Recorder:

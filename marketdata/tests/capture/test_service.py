@@ -318,7 +318,7 @@ def test_neither_database_nor_disk_stops_the_capture(sandbox, capturing, monkeyp
 
 
 def test_many_symbols_are_spread_over_connections(sandbox, monkeypatch):
-    monkeypatch.setattr("marketdata.capture.parts.SYMBOLS_PER_CONNECTION", 1)
+    monkeypatch.setattr("marketdata.capture.public_part.SYMBOLS_PER_CONNECTION", 1)
     service = CaptureService(capture_config(sandbox))
     assert [s.client.topics for s in service.public.supervisors] == [
         ["publicTrade.BTCUSDT", "tickers.BTCUSDT"],

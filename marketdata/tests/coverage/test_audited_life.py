@@ -23,7 +23,8 @@ from marketdata.capture.audits import Audits
 from marketdata.capture.config import CaptureConfig
 from marketdata.capture.feeds import TICK
 from marketdata.capture.links import Link
-from marketdata.capture.parts import LEFT, Part
+from marketdata.capture.parts import Part
+from marketdata.capture.private_part import LEFT
 from marketdata.coverage import trades as trades_module
 from marketdata.coverage.gap_rows import Span
 from marketdata.coverage.ledger import gaps_of, intervals_of
