@@ -15,23 +15,17 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import logging
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 from marketdata.capture.disk import Disk
-from marketdata.capture.spool_codec import PUBLIC
+from marketdata.capture.spool_ground import Ground
 from marketdata.capture.spool_log import SpoolLog
 from marketdata.capture.spool_recovery import recover
 from marketdata.capture.spool_segment import DROPPED, Damaged, Loss, Owner, Segment, Torn
 from marketdata.capture.tally import StreamKey
-from marketdata.log_events import ROWS_DROPPED, SPOOL_SET_ASIDE
-from marketdata.log_rate import Seldom
-
-logger = logging.getLogger(__name__)
 
 SEGMENT_BYTES = 16 * 2**20
 MAX_BYTES = 2**30
@@ -39,7 +33,7 @@ MAX_BYTES = 2**30
 DROPPABLE = ("tickers", "trades")
 
 
-class Spool:
+class Spool(Ground):
     """The rows of one database on disk. Safe to use from several threads.
 
     `open` first; until then, and where the disk fails, `append` raises OSError.
@@ -54,17 +48,14 @@ class Spool:
         disk: Disk | None = None,
         on_loss: Callable[[Loss], None] = lambda loss: None,
     ) -> None:
-        self.folder = folder
+        super().__init__(
+            folder,
+            segment_bytes=min(segment_bytes, max_bytes // 8),
+            disk=disk or Disk(),
+            on_loss=on_loss,
+        )
         self.max_bytes = max_bytes
-        self.segment_bytes = min(segment_bytes, max_bytes // 8)
-        self.disk = disk or Disk()
-        self.lock = threading.RLock()
-        self.owner: Owner | None = None
-        self.set_aside: list[Path] = []
-        self.torn = 0
         self._logs: dict[str, SpoolLog] = {}
-        self._on_loss = on_loss
-        self._lost = Seldom()
         self._locks: list[int] = []
 
     def open(self, database: str, environment: str) -> Counter[StreamKey]:
@@ -107,13 +98,6 @@ class Spool:
         with self.lock:
             return sum(log.rows.total() for log in self._logs.values())
 
-    def owner_of(self, stream: str) -> Owner:
-        """Whose the rows of `stream` are."""
-        if self.owner is None:
-            raise OSError(errno.EBADF, "the spool is not open")
-        # Rows of accounts belong to the database alone: each account has its own environment.
-        return self.owner if stream in PUBLIC else self.owner._replace(environment="")
-
     def make_room(self, stream: str, size: int) -> bool:
         """Have place for `size` bytes of `stream`; False when its rows are the ones to go."""
         while self.size + size > self.max_bytes:
@@ -131,35 +115,6 @@ class Spool:
                     self._drop(self.log(each), segment)
                     return True
         return False
-
-    def lose(self, loss: Loss) -> None:
-        """Tell of rows that will not reach the database."""
-        streams = ",".join(sorted({key.stream for key in loss.rows}))
-        if self._lost.is_due((streams, loss.reason)):
-            text, rows = "%s lose %d rows: %s", loss.rows.total()
-            of = {"stream": streams, "rows": rows, "reason": loss.reason}
-            ROWS_DROPPED.log(logger, text, streams or "unreadable rows", rows, loss.reason, **of)
-        self._on_loss(loss)
-
-    def put_aside(self, segment: Segment, start: int, end: int, loss: Loss) -> None:
-        """Keep a piece of `segment` apart, and declare it. Raises OSError."""
-        path = segment.path.with_name(f"{segment.path.stem}.{start}.bad")
-        self.disk.replace(path, segment.bytes_from(start, end))
-        self.set_aside.append(path)
-        text = "ALARM: %s holds rows that are not in the database: %s"
-        SPOOL_SET_ASIDE.log(logger, text, path, loss.reason, path=path, reason=loss.reason)
-        self.lose(loss)
-
-    def erase(self, segment: Segment) -> None:
-        """Remove the files of a segment whose rows are all settled, or declared."""
-        try:
-            # The mark last: without it the segment would be replayed from its beginning.
-            self.disk.remove(segment.path)
-            self.disk.remove(segment.mark_path)
-            self.disk.sync_folder(segment.path.parent)
-        except OSError as error:
-            # It will be replayed once more: every row of it is a duplicate then.
-            logger.warning("%s could not be removed: %s", segment.path, error)
 
     def _claim(self, folder: Path) -> list[Path]:
         """The folders of this database that no living capture holds; there is at least one.

@@ -8,9 +8,10 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from marketdata.capture.spool_codec import GroupHead, Span, Unreadable, decode, encode, head_of
+from marketdata.capture.spool_ground import Ground
 from marketdata.capture.spool_segment import (
     DAMAGED,
     DROPPED,
@@ -27,9 +28,6 @@ from marketdata.capture.spool_segment import (
 from marketdata.capture.tally import StreamKey
 from marketdata.log_events import SPOOL_DAMAGED, SPOOL_FAILED
 from marketdata.log_rate import Seldom
-
-if TYPE_CHECKING:
-    from marketdata.capture.spool import Spool
 
 logger = logging.getLogger(__name__)
 
@@ -49,10 +47,10 @@ class Group:
 class SpoolLog:
     """The rows of one stream, first in first out."""
 
-    def __init__(self, spool: Spool, stream: str) -> None:
+    def __init__(self, ground: Ground, stream: str) -> None:
         self.stream = stream
         self.segments: list[Segment] = []
-        self._spool = spool
+        self._ground = ground
         self._file: int | None = None
         self._unmarked = Seldom()
 
@@ -71,11 +69,11 @@ class SpoolLog:
         """
         head = head_of(key, records)
         frame = framed(encode(head, records))
-        spool = self._spool
-        with spool.lock:
-            spool.owner_of(self.stream)
-            if not spool.make_room(self.stream, len(frame)):
-                spool.lose(Loss.of([head], DROPPED))
+        ground = self._ground
+        with ground.lock:
+            ground.owner_of(self.stream)
+            if not ground.make_room(self.stream, len(frame)):
+                ground.lose(Loss.of([head], DROPPED))
                 return
             while True:
                 try:
@@ -85,15 +83,15 @@ class SpoolLog:
                     self.seal()
                     if self.segments and not self.segments[-1].rows:
                         self.forget(self.segments[-1])
-                    if error.errno == errno.ENOSPC and spool.drop_oldest(self.stream):
+                    if error.errno == errno.ENOSPC and ground.drop_oldest(self.stream):
                         continue
                     raise
                 return
 
     def first(self) -> Group | None:
         """The rows that have waited longest; None when none wait. Settle or postpone them."""
-        spool = self._spool
-        with spool.lock:
+        ground = self._ground
+        with ground.lock:
             while self.segments:
                 segment = self.segments[0]
                 try:
@@ -112,13 +110,13 @@ class SpoolLog:
 
     def settle(self, group: Group) -> None:
         """The rows of `group` are in the database: they leave the disk."""
-        with self._spool.lock:
+        with self._ground.lock:
             group.segment.in_use = False
             self._advance(group.segment, group.end, group.key, len(group.records))
 
     def postpone(self, group: Group) -> None:
         """The database went away: `group` stays the first, and was not to blame."""
-        with self._spool.lock:
+        with self._ground.lock:
             group.segment.in_use = False
             self._mark(group.segment, group.segment.attempts)
 
@@ -127,7 +125,7 @@ class SpoolLog:
         if self._file is not None:
             file, self._file = self._file, None
             try:
-                self._spool.disk.close(file)
+                self._ground.disk.close(file)
             except OSError as error:
                 logger.warning("closing a segment of %s: %s", self.stream, error)
 
@@ -136,7 +134,7 @@ class SpoolLog:
         if segment is self.segments[-1]:
             self.seal()
         self.segments.remove(segment)
-        self._spool.erase(segment)
+        self._ground.erase(segment)
 
     def whole_loss(self, segment: Segment, reason: str) -> Loss:
         """The loss of a segment that cannot be read: it may hold rows of any symbol, or account."""
@@ -145,8 +143,8 @@ class SpoolLog:
         return Loss(Counter(segment.rows), span, reason)
 
     def _write(self, frame: bytes, head: GroupHead) -> None:
-        disk = self._spool.disk
-        if self._file is not None and self.segments[-1].size >= self._spool.segment_bytes:
+        disk = self._ground.disk
+        if self._file is not None and self.segments[-1].size >= self._ground.segment_bytes:
             self.seal()
         if self._file is None:
             self._begin(head)
@@ -159,10 +157,10 @@ class SpoolLog:
         segment.rows[head.key] += head.rows
 
     def _begin(self, head: GroupHead) -> None:
-        spool, disk = self._spool, self._spool.disk
+        ground, disk = self._ground, self._ground.disk
         since = min(span.first for span in head.spans.values())
-        path = spool.folder / f"{time.time_ns():020d}-{self.stream}{SUFFIX}"
-        first = first_frame(spool.owner_of(self.stream), since)
+        path = ground.folder / f"{time.time_ns():020d}-{self.stream}{SUFFIX}"
+        first = first_frame(ground.owner_of(self.stream), since)
         file = disk.create(path)
         try:
             disk.write(file, first)
@@ -187,7 +185,7 @@ class SpoolLog:
     def _mark(self, segment: Segment, attempts: int, *, safe: bool = True) -> None:
         content = mark(segment.cursor, attempts)
         try:
-            self._spool.disk.replace(segment.mark_path, content, safe=safe)
+            self._ground.disk.replace(segment.mark_path, content, safe=safe)
         except OSError as error:
             # A full disk is what replaying will cure.
             if self._unmarked.is_due():
@@ -196,12 +194,12 @@ class SpoolLog:
                 SPOOL_FAILED.log(logger, text, self.stream, error, **of)
 
     def _lose_group(self, segment: Segment, end: int, head: GroupHead) -> None:
-        self._spool.put_aside(segment, segment.cursor, end, Loss.of([head], POISONED))
+        self._ground.put_aside(segment, segment.cursor, end, Loss.of([head], POISONED))
         self._advance(segment, end, head.key, head.rows)
 
     def _lose_rest(self, segment: Segment, why: str) -> None:
         text, path = "%s from byte %d on: %s", segment.path
         SPOOL_DAMAGED.log(logger, text, path, segment.cursor, why, path=path, reason=why)
         loss = self.whole_loss(segment, DAMAGED)
-        self._spool.put_aside(segment, segment.cursor, segment.size, loss)
+        self._ground.put_aside(segment, segment.cursor, segment.size, loss)
         self.forget(segment)

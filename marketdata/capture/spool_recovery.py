@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from marketdata.capture.spool_codec import RECORDS, Span, time_of
+from marketdata.capture.spool_ground import Ground
 from marketdata.capture.spool_segment import (
     DAMAGED,
     SUFFIX,
@@ -24,13 +24,10 @@ from marketdata.capture.spool_segment import (
 from marketdata.capture.tally import StreamKey
 from marketdata.log_events import SPOOL_DAMAGED
 
-if TYPE_CHECKING:
-    from marketdata.capture.spool import Spool
-
 logger = logging.getLogger(__name__)
 
 
-def recover(spool: Spool, folders: Sequence[Path]) -> dict[str, list[Segment]]:
+def recover(ground: Ground, folders: Sequence[Path]) -> dict[str, list[Segment]]:
     """The segments of each stream that lie in `folders`, oldest first. Raises OSError."""
     found: dict[str, list[Segment]] = {}
     files = [path for folder in folders for path in folder.glob(f"*{SUFFIX}")]
@@ -39,13 +36,13 @@ def recover(spool: Spool, folders: Sequence[Path]) -> dict[str, list[Segment]]:
         if stream not in RECORDS:
             _tell(path, "no stream of this release")
             continue
-        segment = _examine(spool, path, stream)
+        segment = _examine(ground, path, stream)
         if segment is not None:
             found.setdefault(stream, []).append(segment)
     return found
 
 
-def _examine(spool: Spool, path: Path, stream: str) -> Segment | None:
+def _examine(ground: Ground, path: Path, stream: str) -> Segment | None:
     """The segment in `path`, if rows of it are to be replayed."""
     size = path.stat().st_size
     try:
@@ -56,28 +53,28 @@ def _examine(spool: Spool, path: Path, stream: str) -> Segment | None:
             owner, since = read_first_frame(first)
             begin = file.tell()
     except Torn:
-        _cut(spool, path, 0, size)
+        _cut(ground, path, 0, size)
         return None
     except Damaged as error:
         _tell(path, f"from its beginning: {error}")
         segment = Segment(path, _named_time(path), 0, size)
-        _put_rest_aside(spool, segment, stream, 0, segment.since)
+        _put_rest_aside(ground, segment, stream, 0, segment.since)
         return None
-    if owner != spool.owner_of(stream):
+    if owner != ground.owner_of(stream):
         _tell(path, f"it belongs to {' '.join(owner)}")
         return None
     segment = Segment(path, since, begin, size)
     cursor, attempts = read_mark(segment.mark_path)
     if begin <= cursor <= size:
         segment.cursor, segment.attempts = cursor, attempts
-    _count(spool, segment, stream)
+    _count(ground, segment, stream)
     if not segment.rows:
-        spool.erase(segment)
+        ground.erase(segment)
         return None
     return segment
 
 
-def _count(spool: Spool, segment: Segment, stream: str) -> None:
+def _count(ground: Ground, segment: Segment, stream: str) -> None:
     """Read every group; what follows the last good one is cut or put aside."""
     good, last = segment.cursor, segment.since
     try:
@@ -85,32 +82,32 @@ def _count(spool: Spool, segment: Segment, stream: str) -> None:
             good, last = end, min(span.first for span in head.spans.values())
             segment.rows[head.key] += head.rows
     except Torn:
-        _cut(spool, segment.path, good, segment.size)
+        _cut(ground, segment.path, good, segment.size)
     except Damaged as error:
         _tell(segment.path, f"from byte {good} on: {error}")
-        _put_rest_aside(spool, segment, stream, good, last)
+        _put_rest_aside(ground, segment, stream, good, last)
     segment.size = good
 
 
-def _cut(spool: Spool, path: Path, good: int, size: int) -> None:
+def _cut(ground: Ground, path: Path, good: int, size: int) -> None:
     """Cut off what was never acknowledged."""
-    spool.torn += 1
+    ground.torn += 1
     _tell(path, f"the last {size - good} bytes were not written to their end")
-    spool.disk.truncate(path, good)
+    ground.disk.truncate(path, good)
     if not good:
-        spool.disk.remove(path)
-        spool.disk.sync_folder(path.parent)
+        ground.disk.remove(path)
+        ground.disk.sync_folder(path.parent)
 
 
 def _put_rest_aside(
-    spool: Spool, segment: Segment, stream: str, good: int, since: datetime
+    ground: Ground, segment: Segment, stream: str, good: int, since: datetime
 ) -> None:
     until = max(since, segment.last_written())
     loss = Loss(Counter(), {(StreamKey(stream), ""): Span(since, until)}, DAMAGED)
-    spool.put_aside(segment, good, segment.size, loss)
-    spool.disk.truncate(segment.path, good)
+    ground.put_aside(segment, good, segment.size, loss)
+    ground.disk.truncate(segment.path, good)
     if not good:
-        spool.erase(segment)
+        ground.erase(segment)
 
 
 def _named_time(path: Path) -> datetime:
