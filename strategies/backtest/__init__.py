@@ -8,13 +8,9 @@
 from __future__ import annotations
 
 from strategies.backtest.curve import Point
+from strategies.backtest.happenings import FundingPayment, Liquidation, SimulatedFill
 from strategies.backtest.metrics import Drawdown, Metrics
-from strategies.backtest.results import (
-    BacktestResult,
-    FundingPayment,
-    Liquidation,
-    SimulatedFill,
-)
+from strategies.backtest.results import BacktestResult
 from strategies.backtest.simulation import run_backtest
 from strategies.backtest.terms import Contract, Fees, Settlement, settlements_of
 from strategies.backtest.trades import BLOCK, RPI, Trades

@@ -11,7 +11,7 @@ from gridcore.matching import Fill, Happening
 from strategies.backtest.account import Account, State
 from strategies.backtest.broker import Broker
 from strategies.backtest.curve import Change
-from strategies.backtest.results import FundingPayment, Liquidation, SimulatedFill
+from strategies.backtest.happenings import FundingPayment, Liquidation, SimulatedFill
 from strategies.backtest.terms import Settlement, time_of
 from strategies.backtest.trades import Trades
 

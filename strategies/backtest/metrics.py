@@ -11,18 +11,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Context, Decimal
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from gridcore.instrument import EXACT, ZERO, Scale
 from strategies.backtest.curve import Floats, History
+from strategies.backtest.ledger import Ledger
 from strategies.backtest.margins import MarginTerms, initial_margin
 from strategies.backtest.terms import time_of
 from strategies.backtest.trades import Ints
-
-if TYPE_CHECKING:
-    from strategies.backtest.ledger import Ledger
 
 SHARES = Context(prec=28)
 MS_PER_HOUR = 3_600_000

@@ -9,7 +9,7 @@ from decimal import Decimal
 
 import pytest
 
-from strategies.backtest.results import SimulatedFill
+from strategies.backtest.happenings import SimulatedFill
 from strategies.models import BacktestSummary
 from strategies.report import page
 from strategies.report.figures import MOST_MARKERS, MOST_STRETCHES, pictures
