@@ -17,13 +17,13 @@ shift 3
 printf '%s\\0' "$@"
 case $1 in
     exit) exit "$2" ;;
-    wait) echo begun >&2; read -r code <"$PIPE"; exit "$code" ;;
+    wait) exec 4<>"$PIPE"; echo begun >&2; read -r code <&4; exit "$code" ;;
     copy) exec cat ;;
 esac
 """
 CONTROL = """#!/bin/sh
 echo "$1 $2" >"$PIPE.told"
-echo 75 >"$PIPE"
+echo 75 1<>"$PIPE"
 """
 
 
@@ -47,6 +47,7 @@ def gridbot(tmp_path):
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            start_new_session=True,
         )
 
     return begin
@@ -76,13 +77,15 @@ def test_of_the_callers_environment_the_database_alone_counts(gridbot, tmp_path)
     assert "FOO" not in options.read_text()
 
 
+# timeout, a terminal and cron tell all of a group, systemd-run as well.
+@pytest.mark.parametrize("tell", [os.kill, os.killpg])
 @pytest.mark.parametrize(
     ("given", "passed"), [(signal.SIGINT, "INT"), (signal.SIGTERM, "TERM"), (signal.SIGHUP, "TERM")]
 )
-def test_a_signal_is_passed_on_and_the_end_is_waited_for(given, passed, gridbot, tmp_path):
+def test_a_signal_is_passed_on_and_the_end_is_waited_for(given, passed, tell, gridbot, tmp_path):
     script = gridbot("wait")
     assert script.stderr.readline() == "begun\n"
-    script.send_signal(given)
+    tell(script.pid, given)
     script.communicate()
     assert script.returncode == 75
     assert (tmp_path / "pipe.told").read_text() == f"kill --signal={passed}\n"
