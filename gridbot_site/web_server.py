@@ -23,6 +23,7 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.config import Config
 from gunicorn.glogging import Logger
+from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from marketdata.log_events import UNCAUGHT
 
@@ -51,9 +52,8 @@ class WebServer(BaseApplication):
             "bind": bind,
             "workers": workers,
             "threads": threads,
-            "worker_class": "gthread",
+            "worker_class": Worker,
             "timeout": SILENT_SECONDS,
-            "when_ready": hang_up_on_the_silent,
             "graceful_timeout": GRACE_SECONDS,
             "logger_class": LogLines,
             "proc_name": "gridbot-web",
@@ -80,13 +80,16 @@ class WebServer(BaseApplication):
         return application
 
 
-def hang_up_on_the_silent(server: Any) -> None:
-    """Limit each wait for a client; connections have the options of the socket they came by."""
-    # gunicorn's threads read and write without a limit of Python's; this is the kernel's (socket(7)).
-    limit = struct.pack("ll", CLIENT_SECONDS, 0)
-    for listener in server.LISTENERS:
+class Worker(ThreadWorker):
+    """Limits each wait for a client, whom gunicorn's threads would wait for without end."""
+
+    def handle(self, conn: TConn) -> bool:
+        """Answer what comes by a connection."""
+        # The kernel's limit (socket(7)), for gunicorn takes any of Python's away.
+        limit = struct.pack("ll", CLIENT_SECONDS, 0)
         for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
-            listener.sock.setsockopt(socket.SOL_SOCKET, option, limit)
+            conn.sock.setsockopt(socket.SOL_SOCKET, option, limit)
+        return super().handle(conn)
 
 
 class LogLines(Logger):
@@ -98,6 +101,13 @@ class LogLines(Logger):
         self.error_log.handlers.clear()
         self.error_log.setLevel(logging.NOTSET)
         self.error_log.propagate = True
+
+    def exception(self, msg: object, *args: Any, **kwargs: Any) -> None:
+        """Tell of an error with its traceback, but of a client that fell silent in a line."""
+        if isinstance(sys.exception(), BlockingIOError):
+            self.info("a client fell silent in the middle of a request: hung up on it")
+        else:
+            super().exception(msg, *args, **kwargs)
 
 
 def uncollected() -> list[str]:

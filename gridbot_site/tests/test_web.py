@@ -10,9 +10,9 @@ import socket
 import subprocess
 import sys
 from contextlib import contextmanager
-from types import SimpleNamespace
 
 import pytest
+from gunicorn.workers.gthread import TConn
 
 from gridbot_site import web_server
 from gridbot_site.log_lines import LineFormatter
@@ -131,23 +131,20 @@ def test_an_address_that_is_none_is_a_usage_error(bind, collected):
     assert "neither HOST:PORT nor unix:/path" in done.stderr
 
 
-def test_a_client_that_falls_silent_is_not_waited_for_for_ever(monkeypatch):
+def test_a_client_that_falls_silent_is_not_waited_for_for_ever(monkeypatch, caplog):
     monkeypatch.setattr(web_server, "CLIENT_SECONDS", 1)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        web_server.hang_up_on_the_silent(
-            SimpleNamespace(LISTENERS=[SimpleNamespace(sock=listener)])
-        )
-        with socket.create_connection(listener.getsockname()):
-            connection, _ = listener.accept()
-            # As gunicorn's threads set it: no limit of Python's.
-            connection.setblocking(True)
-            with connection, pytest.raises(BlockingIOError):
-                connection.recv(1)
-
-
-def test_the_server_hangs_up_on_clients_that_fall_silent():
-    server = web_server.WebServer(bind="127.0.0.1:0", workers=1, threads=1)
-    assert server.cfg.when_ready is web_server.hang_up_on_the_silent
+    cfg = web_server.WebServer(bind="127.0.0.1:0", workers=1, threads=1).cfg
+    caplog.set_level("INFO")
+    worker = object.__new__(cfg.worker_class)
+    worker.cfg, worker.log = cfg, cfg.logger_class(cfg)
+    # As nginx comes by a socket with a name, whose options accepted ones do not have.
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(b"GET /healthz HTTP/1.1\r\nHost: local")
+        assert worker.handle(TConn(cfg, ours, ("127.0.0.1", 1), ("127.0.0.1", 2))) is False
+    [record] = caplog.records
+    assert "a client fell silent" in record.message
+    assert (record.levelname, record.exc_info) == ("INFO", None)
 
 
 def test_why_a_process_of_the_site_cannot_start_is_said_by_the_log_alone(
