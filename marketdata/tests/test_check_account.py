@@ -237,6 +237,13 @@ def test_all_of_no_accounts_are_well_for_a_timer_that_was_there_before_them(caps
     ]
 
 
+def test_an_account_whose_owner_has_entered_no_key_yet_fails_no_check_of_all(tenants, check):
+    ApiCredential.objects.for_account(tenants["alice"]).delete()
+    code, told = check("--all", "--json")
+    assert (code, told["alice/main"]["outcome"]) == (0, "no usable key")
+    assert check("--account", "alice/main", "--json")[0] == 4
+
+
 def test_a_disabled_account_is_checked_when_it_is_named(private_sandbox, tenants, check):
     BybitAccount.objects.for_account(tenants["bob"]).update(status="disabled")
     assert set(check("--all", "--json")[1]) == {"alice/main", "charlie/main"}

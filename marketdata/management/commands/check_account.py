@@ -15,6 +15,7 @@ from rich.text import Text
 
 from accounts.management.teaching import TeachingCommand
 from accounts.models import BybitAccount
+from marketdata.capture.accounts import NO_CREDENTIAL
 from marketdata.capture.startup import check_database
 from marketdata.exits import ConfigurationError
 from marketdata.key_check import Checked, check_accounts, gravest
@@ -33,8 +34,9 @@ permissions is entered, or they are taken from this one and it is checked again.
 stored. Warned of: keys that expire within 14, 7 and 1 days, that are bound to no IP address, and
 accounts that are not unified.
 Exit codes: 0 all may be used, 8 a key is refused, 1 the exchange does not accept a key, 2 usage,
-4 configuration, or an account without a key that opens, 75 the exchange or the database cannot be
-reached. Of several accounts the gravest counts, in this order: 8, 1, 4, 75."""
+4 configuration, or an account without a key that opens (--all minds none that has no key yet), 75
+the exchange or the database cannot be reached. Of several accounts the gravest counts, in this
+order: 8, 1, 4, 75."""
 NOBODY = "There is no account to check that is not disabled."
 
 
@@ -54,7 +56,10 @@ class Command(TeachingCommand):
         """Ask, report."""
         check_database()
         checked = check_accounts(_chosen(options), settings.BYBIT_ENDPOINTS)
-        code = gravest(checked)
+        # Of all of them, one whose owner has not entered a key yet is nobody's fault.
+        code = gravest(
+            each for each in checked if not (options["all"] and each.reason == NO_CREDENTIAL)
+        )
         if options["json"]:
             accounts = [as_json(each) for each in checked]
             self.stdout.write(json.dumps({"accounts": accounts, "exit_code": code}))
