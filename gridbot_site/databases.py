@@ -9,6 +9,7 @@ from typing import Any
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
+from accounts.redaction import without_secrets
 from gridbot_site.configuration.of_data import Database
 
 # IMMEDIATE takes the write lock when a transaction begins: a deferred one that reads and
@@ -80,7 +81,8 @@ def without_password(url: str) -> str:
     user, host = config["USER"], config["HOST"]
     place = f"{user}@{host}" if user else host
     port = f":{config['PORT']}" if config["PORT"] else ""
-    return f"{scheme}://{place}{port}/{config['NAME']}"
+    # libpq takes a name with "=" in it for a list of parameters, and a password may be one.
+    return f"{scheme}://{place}{port}/{without_secrets(config['NAME'])}"
 
 
 def _from_url(url: str, name: str) -> dict[str, Any]:

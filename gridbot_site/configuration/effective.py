@@ -57,7 +57,7 @@ def _look(section: type[Section], setting: Setting[Any], given: Mapping[str, str
     return InEffect(
         section=section,
         setting=setting,
-        value=without_secrets(_shown(setting, text, is_set=bool(text or own_file))),
+        value=_shown(setting, text, is_set=bool(text or own_file)),
         source=own_file or (f"not read: {winner} is set" if winner else _source(setting, given)),
         changed=bool(own_file)
         or (not winner and setting.parse(text) != setting.parse(setting.default)),
@@ -95,6 +95,6 @@ def _shown(setting: Setting[Any], text: str, *, is_set: bool) -> str:
             # Only of one that is not read: the other would have ended the start.
             return "set, and cannot be read"
     if text or not setting.by_default:
-        return text
+        return without_secrets(text)
     # Some defaults are computed: what they came to is the setting of Django's with this name.
     return str(getattr(settings, setting.name, setting.by_default))

@@ -80,6 +80,12 @@ def test_parts_of_a_database_do_not_count_beside_a_url(tmp_path):
     assert (parts.value, parts.source, parts.changed) == ("facts", "environment", True)
 
 
+def test_of_a_database_s_url_the_user_is_shown_and_no_password():
+    url = f"postgresql://u:{CANARY}@h:5/dbname=n%20password={CANARY}"
+    found = shown({"DATABASE_URL": url})["DATABASE_URL"]
+    assert found.value == "postgresql://u@h:5/dbname=n password=(redacted)"
+
+
 def test_a_url_that_is_not_read_may_be_wrong():
     urls = {"DATABASE_URL": "sqlite:///a", "EVENTSAVER_DATABASE_URL": "mysql://u:hush@h/n"}
     assert shown(urls)["EVENTSAVER_DATABASE_URL"].value == "set, and cannot be read"
