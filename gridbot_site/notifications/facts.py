@@ -23,7 +23,7 @@ from gridbot_site.notifications.conditions import (
 )
 from marketdata.capture.accounts import full_name
 from marketdata.capture.patience import be_impatient
-from marketdata.doctor.exchange import check_rest
+from marketdata.doctor.exchange import accounts_in_use, check_rest
 from marketdata.doctor.findings import Finding, Level
 from marketdata.doctor.machine import check_disks
 from marketdata.exits import is_bare
@@ -128,9 +128,10 @@ def _quarantine(now: datetime) -> Iterator[Wrong]:
 
 
 def _keys(now: datetime) -> Iterator[Wrong]:
+    # Also of accounts that capture has set aside: with the end of its key an account is.
     expiring = ApiCredential.objects.unscoped().filter(
         is_active=True,
-        account__in=stored.served_accounts(),
+        account__in=accounts_in_use(),
         expires_at__lte=now + timedelta(days=max(WARNING_DAYS)),
     )
     for credential in expiring.select_related("account__user"):

@@ -114,6 +114,16 @@ def test_gaps_quarantine_and_keys(lease):
     assert not any(CANARY in text or credential.api_key in text for text in texts)
 
 
+@pytest.mark.parametrize(("status", "is_told"), [("error", True), ("disabled", False)])
+def test_that_capture_gave_up_an_account_is_no_end_of_its_key_s_expiry(status, is_told):
+    account = BybitAccountFactory.create(
+        account_name="main", user__username="alice", status=status, status_reason="33004"
+    )
+    credential = ApiCredentialFactory.create(account=account)
+    type(credential).objects.filter(pk=credential.pk).update(expires_at=NOW())
+    assert ("key expiring (alice/main)" in found()) is is_told
+
+
 @pytest.mark.parametrize(
     ("error", "words"),
     [
