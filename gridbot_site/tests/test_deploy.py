@@ -68,6 +68,8 @@ def test_a_timer_has_its_service_and_is_installed_by_the_page(timer):
     assert any(line.startswith("cp ") and f"{timer.stem}.*" in line for line in TYPED)
     for verb in ("enable --now", "stop", "start"):
         assert any(re.match(f"systemctl {verb} .*{timer.name}", line) for line in TYPED), verb
+    # Whoever looks at the database while it is dropped keeps it.
+    assert any(re.match(f"systemctl stop .*{timer.stem}( |$)", line) for line in TYPED)
 
 
 def test_systemd_waits_for_longer_than_an_orderly_end_takes():
