@@ -21,7 +21,9 @@ case $1 in
     copy) exec cat ;;
 esac
 """
+# Knows nothing of the unit at first.
 CONTROL = """#!/bin/sh
+[ -e "$PIPE.asked" ] || { : >"$PIPE.asked"; exit 1; }
 echo "$1 $2" >"$PIPE.told"
 echo 75 1<>"$PIPE"
 """
