@@ -42,8 +42,9 @@ def gridbot(tmp_path):
     }
 
     def begin(*arguments, **given):
+        # What was ignored as a shell began it traps never, and a suite in the background ignores INT.
         return subprocess.Popen(
-            ["sh", ROOT / "deploy" / "gridbot", *arguments],
+            ["env", "--default-signal", "sh", ROOT / "deploy" / "gridbot", *arguments],
             env=environment | given,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -88,6 +89,6 @@ def test_a_signal_is_passed_on_and_the_end_is_waited_for(given, passed, tell, gr
     script = gridbot("wait")
     assert script.stderr.readline() == "begun\n"
     tell(script.pid, given)
-    script.communicate()
+    script.communicate(timeout=60)
     assert script.returncode == 75
     assert (tmp_path / "pipe.told").read_text() == f"kill --signal={passed}\n"
