@@ -24,6 +24,7 @@ class Kind(StrEnum):
     QUARANTINE_GROWING = "quarantine_growing"
     DISK_LOW = "disk_low"
     CLOCK_SKEW = "clock_skew"
+    ACCOUNT_SET_ASIDE = "account_set_aside"
     KEY_EXPIRING = "key_expiring"
 
 
@@ -36,6 +37,7 @@ PLAYBOOKS: Final = {
     Kind.QUARANTINE_GROWING: "quarantine-grows",
     Kind.DISK_LOW: "disk-full",
     Kind.CLOCK_SKEW: "clock-skew",
+    Kind.ACCOUNT_SET_ASIDE: "key-refused",
     Kind.KEY_EXPIRING: "key-expires",
 }
 # What nobody can say while the database does not answer.
@@ -45,6 +47,7 @@ OF_DATABASE = frozenset(
         Kind.STREAM_STALE,
         Kind.GAP_OPEN,
         Kind.QUARANTINE_GROWING,
+        Kind.ACCOUNT_SET_ASIDE,
         Kind.KEY_EXPIRING,
     }
 )

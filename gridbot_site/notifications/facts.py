@@ -12,7 +12,7 @@ from django.db import Error as AnyDatabaseError
 from django.db import connection
 from django.db.models.functions import Now
 
-from accounts.models import ApiCredential
+from accounts.models import ApiCredential, BybitAccount
 from gridbot_site.notifications.conditions import (
     OF_CAPTURE,
     OF_DATABASE,
@@ -21,7 +21,7 @@ from gridbot_site.notifications.conditions import (
     Kind,
     Severity,
 )
-from marketdata.capture.accounts import full_name
+from marketdata.capture.accounts import NO_CREDENTIAL, full_name
 from marketdata.capture.patience import be_impatient
 from marketdata.doctor.exchange import accounts_in_use, check_rest
 from marketdata.doctor.findings import Finding, Level
@@ -92,6 +92,7 @@ def _of_database(now: datetime) -> Iterator[Wrong]:
     yield from _streams(now)
     yield from _gaps()
     yield from _quarantine(now)
+    yield from _set_aside()
     yield from _keys(now)
 
 
@@ -125,6 +126,16 @@ def _quarantine(now: datetime) -> Iterator[Wrong]:
         window = in_words(QUARANTINE_WINDOW.total_seconds())
         text = f"Different messages that could not be stored within {window}: {recent}."
         yield Key(Kind.QUARANTINE_GROWING), Condition(Severity.WARNING, text)
+
+
+def _set_aside() -> Iterator[Wrong]:
+    for account in accounts_in_use():
+        # Where no key was entered yet, nothing is refused.
+        is_set_aside = account.status == BybitAccount.Status.ERROR
+        if is_set_aside and account.status_reason != NO_CREDENTIAL:
+            name = full_name(account)
+            text = f"{name} is not captured: manage.py check_account --all says why."
+            yield Key(Kind.ACCOUNT_SET_ASIDE, name), Condition(Severity.WARNING, text)
 
 
 def _keys(now: datetime) -> Iterator[Wrong]:

@@ -22,6 +22,7 @@ from gridbot_site.notifications.rules import Limits
 from gridbot_site.notifications.sending import targets_of
 from gridbot_site.notifications.watcher import Watcher
 from gridbot_site.tests.notifications.receiver import PASSWORD, TOKEN
+from marketdata.capture.accounts import NO_CREDENTIAL
 from marketdata.doctor import machine
 from marketdata.doctor.findings import Finding, error, warning
 from marketdata.models import CaptureGap, CaptureLease, CoverageInterval, QuarantinedMessage
@@ -112,6 +113,25 @@ def test_gaps_quarantine_and_keys(lease):
     assert texts[1].endswith("within 10 min: 1.")
     assert found(NOW() + timedelta(days=4.5))["key expiring (alice/main)"] == "CRITICAL"
     assert not any(CANARY in text or credential.api_key in text for text in texts)
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "is_told"),
+    [
+        ("error", f"The exchange refused the key: {CANARY}", True),
+        ("error", NO_CREDENTIAL, False),
+        ("disabled", "The exchange refused the key", False),
+        ("enabled", "", False),
+    ],
+)
+def test_an_account_that_is_set_aside_for_its_key(status, reason, is_told):
+    BybitAccountFactory.create(
+        account_name="main", user__username="alice", status=status, status_reason=reason
+    )
+    looked = facts.look_around(NOW()).conditions
+    told = Key(Kind.ACCOUNT_SET_ASIDE, "alice/main")
+    assert (told in looked) is is_told
+    assert not any(CANARY in condition.text for condition in looked.values())
 
 
 @pytest.mark.parametrize(("status", "is_told"), [("error", True), ("disabled", False)])
