@@ -14,6 +14,7 @@ from marketdata.capture.repairs import Repairs
 from marketdata.capture.supervisor import Client, Supervisor
 from marketdata.capture.writers import Writer
 from marketdata.coverage.frontier import frontiers
+from marketdata.coverage.spans import minus
 
 NOT_RUNNING = "capture was not running"
 DIED_BEFORE = "capture died before it had vouched for this"
@@ -43,6 +44,8 @@ class Part:
     def _go_on(self, feeds: Mapping[Feed, Callable[[], datetime | None]]) -> None:
         """Open the gaps since the last run: from where what is known of a feed ends, or where
         nothing ever vouched for it, from its last row, which the value tells."""
+        # What ended in this very capture is to be found there, too.
+        self.books.persist()
         self.books.take_over(feeds)
         known, starts = frontiers(feeds), dict[Feed, datetime]()
         for feed, last_row_at in feeds.items():
@@ -54,7 +57,9 @@ class Part:
         self.books.begin(feeds.keys() - starts.keys())
         for feed, start in starts.items():
             self.books.gaps.open_from(feed, NOT_RUNNING, start)
-            for hole in known[feed].holes if feed in known else ():
+            # Rows of an account that was served before may still wait to be stored.
+            holes = known[feed].holes if feed in known else ()
+            for hole in minus(holes, self.books.gaps.claimed(feed)):
                 self.books.gaps.cut(feed, DIED_BEFORE, hole.start, hole.end)
 
     def beat(self) -> None:

@@ -123,6 +123,7 @@ def test_unsubscribing_from_a_dead_connection_is_no_error(sandbox, connect):
 
 def test_a_bug_in_the_handler_is_logged_once_in_a_minute(sandbox, connect, recorder, caplog):
     connect()
+    sandbox.drain()
     recorder.fail = True
     for _ in range(3):
         sandbox.send_trades("BTCUSDT", sandbox.make_trades("BTCUSDT", 1))

@@ -23,7 +23,7 @@ from marketdata.capture.audits import Audits
 from marketdata.capture.config import CaptureConfig
 from marketdata.capture.feeds import TICK
 from marketdata.capture.links import Link
-from marketdata.capture.parts import Part
+from marketdata.capture.parts import NOT_RUNNING, Part
 from marketdata.capture.private_part import LEFT
 from marketdata.coverage import trades as trades_module
 from marketdata.coverage.gap_rows import Span
@@ -156,9 +156,29 @@ class AuditedLife(Life):
             super().every_row_within_an_interval_is_stored()
 
 
-@pytest.mark.django_db
-def test_once_an_audit_has_found_a_silent_topic_out_nothing_is_lost(monkeypatch):
+@pytest.fixture
+def short_reach(monkeypatch):
+    """No pause between looks, and REST that shows few trades."""
     monkeypatch.setattr(vouching, "EVERY_SECONDS", 0.0)
     monkeypatch.setattr(trades_module, "MOST_RECENT_TRADES", REACH)
     monkeypatch.setattr(books_module.timezone, "now", lambda: Life.began_at)
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("short_reach")
+def test_what_waits_to_be_stored_when_an_account_is_served_again_is_no_hole():
+    life = AuditedLife()
+    life.it_is_left_and_served_again()
+    life.rows_are_made([0, 2])
+    life.it_is_left_and_served_again()
+    life.rows_are_stored()
+    life.the_books_are_kept(1)
+    life.intervals_and_gaps_are_a_whole()
+    assert [gap.reason for gap in gaps_of(FEED)] == [LEFT, NOT_RUNNING, LEFT, NOT_RUNNING]
+    assert len(intervals_of(FEED)) == 1
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("short_reach")
+def test_once_an_audit_has_found_a_silent_topic_out_nothing_is_lost():
     run_state_machine_as_test(AuditedLife, settings=settings(examples, max_examples=EXAMPLES))
