@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from marketdata.drill.scenarios import chosen, in_order
-from marketdata.tests.test_commands import REAL_SETTINGS, TIMEOUT, run, start
+from marketdata.tests.test_commands import REAL_SETTINGS, run, start
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +25,7 @@ PAUSES = "freeze,pause"
 SAMPLES = {PUBLIC_DROPS: 20, f"{STREAMS},{PAUSES}": 37, "kill,terminate": 3}
 # A drill waits for what it has broken; a busy machine takes its time.
 DRILL_SECONDS = 170
+pytestmark = pytest.mark.timeout(DRILL_SECONDS + 10)
 
 
 @pytest.fixture
@@ -42,7 +43,6 @@ def drill(environment: dict[str, str], *arguments: str) -> tuple[int, dict[str, 
     return process.returncode, json.loads(out), err
 
 
-@pytest.mark.timeout(DRILL_SECONDS + 10)
 @pytest.mark.parametrize("kinds", SAMPLES)
 def test_faults_lose_nothing_silently(environment, kinds):
     count = SAMPLES[kinds]
@@ -68,7 +68,7 @@ def test_a_signal_ends_a_drill_early_with_the_verdict_on_what_was_done(environme
             if "F08 replay" in line:
                 break
         process.send_signal(signal.SIGTERM)
-        out, err = process.communicate(timeout=TIMEOUT)
+        out, err = process.communicate(timeout=DRILL_SECONDS)
     result = json.loads(out.splitlines()[-1])
     assert process.returncode == (0 if result["green"] else 1), err
     assert 1 <= result["faults"] < 1000
