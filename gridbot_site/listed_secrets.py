@@ -19,6 +19,7 @@ class Listed:
     """Secrets that are given as a list: in the variable, or in a file that `file` or systemd names.
 
     `separator` stands between them in the variable (None: white space), `noun` is one of them.
+    A file without any is a mistake, unless it `may_be_empty`.
     """
 
     variable: Setting[str]
@@ -27,6 +28,7 @@ class Listed:
     noun: str
     plural: str
     separator: str | None = None
+    may_be_empty: bool = False
 
 
 CREDENTIAL_KEYS = Listed(
@@ -43,6 +45,8 @@ NOTIFY_URLS = Listed(
     "gridbot-notify-urls",
     "address",
     "Addresses",
+    # Who does not notify needs none.
+    may_be_empty=True,
 )
 LISTS = (CREDENTIAL_KEYS, NOTIFY_URLS)
 
@@ -52,9 +56,9 @@ def listed(what: Listed, environment: Mapping[str, str]) -> list[str]:
 
     The variable holds them all; the file that the variable with _FILE names, or that of systemd's
     name in the folder of LoadCredential= (systemd.exec(5)), holds one on each line; blank lines
-    and those that begin with # are not read. Raises ImproperlyConfigured for more than one source,
-    as it would be unclear which comes first, and for a file that cannot be read or that others
-    may read.
+    and those that begin with # are not read. Raises ImproperlyConfigured where more than one source
+    holds some, as it would be unclear which comes first, and for a file that cannot be read, that
+    others may read, or that holds none and may not.
     """
     return listed_with_source(what, environment)[0]
 
@@ -63,22 +67,22 @@ def listed_with_source(what: Listed, environment: Mapping[str, str]) -> tuple[li
     """The same, and the name of the source; that is empty where there is none."""
     words = what.variable.read(environment).split(what.separator)
     found = [word.strip() for word in words if word.strip()]
-    sources = [what.variable.name] if found else []
+    given = {what.variable.name: found} if found else {}
     if name := what.file.read(environment):
-        found = _lines_of(Path(name), what.file.name, what, private=True)
-        sources.append(what.file.name)
+        given[what.file.name] = _lines_of(Path(name), what.file.name, what, private=True)
     if folder := Process.CREDENTIALS_DIRECTORY.read(environment):
         path = Path(folder) / what.systemd_name
         if path.exists():
             # systemd alone decides who sees its folder; access lists show as bits of the group.
             source = f"{Process.CREDENTIALS_DIRECTORY.name}/{what.systemd_name}"
-            found = _lines_of(path, source, what, private=False)
-            sources.append(source)
-    if len(sources) > 1:
+            given[source] = _lines_of(path, source, what, private=False)
+    holding = [source for source, found in given.items() if found]
+    if len(holding) > 1:
         raise ImproperlyConfigured(
-            f"{what.plural} are given more than once, by {' and '.join(sources)}: keep one."
+            f"{what.plural} are given more than once, by {' and '.join(holding)}: keep one."
         )
-    return found, "".join(sources)
+    source = next(iter(holding or given), "")
+    return given.get(source, []), source
 
 
 def credential_keys(environment: Mapping[str, str]) -> list[str]:
@@ -100,6 +104,6 @@ def _lines_of(path: Path, source: str, what: Listed, *, private: bool) -> list[s
     except UnicodeDecodeError:
         raise ImproperlyConfigured(f"{source}: {path} is no list of them.") from None
     found = [line for line in lines if line and not line.startswith("#")]
-    if not found:
+    if not found and not what.may_be_empty:
         raise ImproperlyConfigured(f"{source}: {path} holds no {what.noun}.")
     return found

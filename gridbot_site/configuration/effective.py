@@ -66,8 +66,8 @@ def _look(section: type[Section], setting: Setting[Any], given: Mapping[str, str
 
 def _own_file(setting: Setting[Any], given: Mapping[str, str]) -> str:
     """What names the file that a list of secrets comes from, where it does."""
-    sources = [listed_with_source(what, given)[1] for what in LISTS if setting is what.variable]
-    return next((source for source in sources if source != setting.name), "")
+    lists = (listed_with_source(what, given) for what in LISTS if setting is what.variable)
+    return next((source for found, source in lists if found and source != setting.name), "")
 
 
 def _winner(setting: Setting[Any], given: Mapping[str, str]) -> str:

@@ -9,6 +9,7 @@ of the address.
 from __future__ import annotations
 
 import logging
+import os
 import re
 import threading
 import time
@@ -19,10 +20,13 @@ from typing import Final
 from urllib.parse import unquote
 
 import apprise
+from django.conf import settings
 
 from accounts.secret import SHOWN, Secret
+from gridbot_site.listed_secrets import NOTIFY_URLS, listed_with_source
 from gridbot_site.notifications.conditions import Severity
 from gridbot_site.notifications.message import Message
+from marketdata.exits import ConfigurationError
 
 SEND_SECONDS: Final = 20.0
 UNKNOWN: Final = "is no address that apprise knows"
@@ -122,6 +126,22 @@ class _Attempt:
 
     def _run(self, message: Message) -> None:
         self._problem = self._target.deliver(message)
+
+
+def configured_targets() -> list[Target]:
+    """The addresses of the settings; none where there is no setting.
+
+    Raises ConfigurationError for one that is none, and for a file that holds none: whoever has
+    given it means to be told.
+    """
+    try:
+        targets = targets_of(settings.GRIDBOT_NOTIFY_URLS)
+    except ValueError as error:
+        raise ConfigurationError(f"GRIDBOT_NOTIFY_URLS: {error}.") from None
+    source = listed_with_source(NOTIFY_URLS, os.environ)[1]
+    if not targets and source:
+        raise ConfigurationError(f"{source} holds no address: write one on each line.")
+    return targets
 
 
 def targets_of(urls: Sequence[Secret]) -> list[Target]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from gridbot_site.listed_secrets import credential_keys
+from gridbot_site.listed_secrets import NOTIFY_URLS, credential_keys, listed_with_source
 
 KEYS = ["canary-key-one", "canary-key-two"]
 
@@ -71,3 +71,11 @@ def test_a_file_without_a_key_is_refused(tmp_path, content):
 def test_a_file_that_cannot_be_read_is_said(tmp_path, name):
     with pytest.raises(ImproperlyConfigured, match="cannot be read"):
         credential_keys({"GRIDBOT_CREDENTIAL_KEYS_FILE": str(tmp_path / name)})
+
+
+def test_a_file_of_comments_holds_no_address_and_is_no_second_source(tmp_path):
+    named = written(tmp_path / "urls", "# none yet\n\n")
+    only_comments = {"GRIDBOT_NOTIFY_URLS_FILE": str(named)}
+    assert listed_with_source(NOTIFY_URLS, only_comments) == ([], "GRIDBOT_NOTIFY_URLS_FILE")
+    beside = only_comments | {"GRIDBOT_NOTIFY_URLS": "json://127.0.0.1"}
+    assert listed_with_source(NOTIFY_URLS, beside) == (["json://127.0.0.1"], "GRIDBOT_NOTIFY_URLS")

@@ -7,8 +7,6 @@ import sys
 from argparse import ArgumentParser
 from typing import Any
 
-from django.conf import settings
-
 from accounts.management.teaching import TeachingCommand
 from gridbot_site.notifications.message import Message
 from marketdata.exits import ConfigurationError, ExitCode
@@ -35,12 +33,9 @@ class Command(TeachingCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """List, or try."""
         # Loads all of apprise, which --help can do without.
-        from gridbot_site.notifications.sending import send_to_all, targets_of
+        from gridbot_site.notifications.sending import configured_targets, send_to_all
 
-        try:
-            targets = targets_of(settings.GRIDBOT_NOTIFY_URLS)
-        except ValueError as error:
-            raise ConfigurationError(f"GRIDBOT_NOTIFY_URLS: {error}.") from None
+        targets = configured_targets()
         if not targets:
             raise ConfigurationError("There is no address: set GRIDBOT_NOTIFY_URLS.")
         if not options["test"]:

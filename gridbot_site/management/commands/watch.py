@@ -17,7 +17,7 @@ from gridbot_site.notifications.state import in_folder, locked
 from gridbot_site.notifications.watcher import Look, Watcher
 from marketdata.capture.notify import notify
 from marketdata.capture.signals import stop_on_signals
-from marketdata.exits import ConfigurationError, ExitCode
+from marketdata.exits import ExitCode
 from marketdata.management.arguments import positive
 
 HELP = """\
@@ -31,7 +31,8 @@ to the addresses in GRIDBOT_NOTIFY_URLS, and when it is over.
 
 What lasts is told again after hours, what comes and goes is counted. Alerts are kept in a file in
 the folder of the spool, so another look, or another process, goes on from there. Without any
-address they are in the log alone. docs/notifications.md explains each condition.
+address they are in the log alone; a file for them that holds none is a mistake. docs/notifications.md
+explains each condition.
 Exit codes: 0 looked (also when something is wrong), 1 nobody took a message, 2 usage,
 4 configuration, 75 another watch is at work."""
 
@@ -54,12 +55,9 @@ class Command(TeachingCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Watch."""
         # Loads all of apprise, which --help can do without.
-        from gridbot_site.notifications.sending import targets_of
+        from gridbot_site.notifications.sending import configured_targets
 
-        try:
-            targets = targets_of(settings.GRIDBOT_NOTIFY_URLS)
-        except ValueError as error:
-            raise ConfigurationError(f"GRIDBOT_NOTIFY_URLS: {error}.") from None
+        targets = configured_targets()
         path = in_folder(Path(settings.GRIDBOT_SPOOL_DIR))
         with locked(path), stop_on_signals() as stop:
             watcher = Watcher(targets, path)

@@ -71,6 +71,14 @@ def test_of_a_secret_it_is_shown_whether_it_is_set(tmp_path):
     assert shown({"GRIDBOT_METRICS_TOKEN": ""})["GRIDBOT_METRICS_TOKEN"].value == "not set"
 
 
+def test_a_file_without_an_address_sets_none(tmp_path):
+    file = tmp_path / "urls"
+    file.write_text("# none yet\n", encoding="utf-8")
+    file.chmod(0o600)
+    found = shown({"GRIDBOT_NOTIFY_URLS_FILE": str(file)})["GRIDBOT_NOTIFY_URLS"]
+    assert (found.value, found.source, found.changed) == ("not set", "default", False)
+
+
 def test_parts_of_a_database_do_not_count_beside_a_url(tmp_path):
     found = shown(given(tmp_path))
     for name in ("EVENTSAVER_DATABASE_URL", "GRIDBOT_DB_TYPE", "GRIDBOT_DB_PASSWORD"):

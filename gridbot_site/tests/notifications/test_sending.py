@@ -18,6 +18,7 @@ from gridbot_site.notifications.conditions import Severity
 from gridbot_site.notifications.message import Message
 from gridbot_site.notifications.sending import BUSY, LATE, Delivery, send_to_all, targets_of
 from gridbot_site.tests.notifications.receiver import PASSWORD, TOKEN
+from gridbot_site.tests.test_settings import manage
 
 MESSAGE = Message("gridbot on here: 1 wrong", "CRITICAL capture down: ...", Severity.CRITICAL)
 CANARIES = (TOKEN, PASSWORD, urllib.parse.unquote(PASSWORD))
@@ -108,6 +109,16 @@ def test_without_addresses_nothing_is_checked_and_the_command_says_so(settings):
     with pytest.raises(CommandError, match="no address") as caught:
         call_command("notify", "--test")
     assert caught.value.returncode == 4
+
+
+def test_a_file_of_comments_ends_only_what_sends_to_its_addresses(tmp_path):
+    (tmp_path / "gridbot-notify-urls").write_text("# tgram://TOKEN/CHAT\n", encoding="utf-8")
+    given = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
+    assert (done := manage("check", **given)).returncode == 0, done.stderr
+    said = "CREDENTIALS_DIRECTORY/gridbot-notify-urls holds no address: write one on each line."
+    for command in (("notify",), ("watch", "--once")):
+        done = manage(*command, **given)
+        assert (done.returncode, said in done.stderr) == (4, True), done.stderr
 
 
 def test_the_command_lists_and_tries_each_address(settings, receiver):
