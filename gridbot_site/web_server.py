@@ -38,18 +38,21 @@ CLIENT_SECONDS: Final = 15
 # How long requests under way may take when the server is told to stop; systemd's limit in
 # deploy/ is longer.
 GRACE_SECONDS: Final = 20
+# Whoever connects to a socket says of itself what a proxy may say: its owner and group can.
+SOCKET_UMASK: Final = 0o117
 
 
 class WebServer(BaseApplication):
     """Serves the site on `bind` until SIGTERM or SIGINT.
 
-    `bind` is HOST:PORT or unix:/path. `run` ends the process: 0 after a signal, 1 where the
-    address cannot be had, 3 where no worker could start.
+    `bind` is HOST:PORT or unix:/path, a socket for this user and group alone. `run` ends the
+    process: 0 after a signal, 1 where the address cannot be had, 3 where no worker could start.
     """
 
     def __init__(self, *, bind: str, workers: int, threads: int) -> None:
         self._options: dict[str, Any] = {
             "bind": bind,
+            "umask": SOCKET_UMASK,
             "workers": workers,
             "threads": threads,
             "worker_class": Worker,

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import http.client
+import logging
 import re
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
 from contextlib import contextmanager
 
 import pytest
+from gunicorn.sock import create_sockets
 from gunicorn.workers.gthread import TConn
 
 from gridbot_site import web_server
@@ -129,6 +132,14 @@ def test_an_address_that_is_none_is_a_usage_error(bind, collected):
     done = manage("web", "--bind", bind, folder=collected)
     assert done.returncode == 2
     assert "neither HOST:PORT nor unix:/path" in done.stderr
+
+
+def test_a_socket_is_for_its_owner_and_group_alone(tmp_path):
+    path = tmp_path / "socket"
+    server = web_server.WebServer(bind=f"unix:{path}", workers=1, threads=1)
+    [listener] = create_sockets(server.cfg, logging.getLogger(__name__))
+    listener.close()
+    assert stat.filemode(path.stat().st_mode) == "srw-rw----"
 
 
 def test_a_client_that_falls_silent_is_not_waited_for_for_ever(monkeypatch, caplog):

@@ -20,6 +20,7 @@ GRIDBOT_PROXIES=1 says that it is to be believed.
   manage.py collectstatic --no-input             once for each version of gridbot
   manage.py web                                  on 127.0.0.1:8000
   manage.py web --bind 127.0.0.1:8001 --workers 4
+  manage.py web --bind unix:/run/gridbot-web/socket     for users in the group of this one
 
 deploy/gridbot-web.service runs it under systemd, deploy/nginx.conf is a server before it, and
 docs/install.md says how to install both. On a machine of one's own `manage.py runserver` needs
