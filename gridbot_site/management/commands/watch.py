@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+import time
 from argparse import ArgumentParser
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 from django.conf import settings
@@ -17,6 +20,7 @@ from gridbot_site.notifications.state import in_folder, locked
 from gridbot_site.notifications.watcher import Look, Watcher
 from marketdata.capture.notify import notify
 from marketdata.capture.signals import stop_on_signals
+from marketdata.capture.watchdog import ALIVE, interval_from
 from marketdata.exits import ExitCode
 from marketdata.management.arguments import positive
 
@@ -69,8 +73,7 @@ class Command(TeachingCommand):
             notify("READY=1")
             while not stop.is_set():
                 watcher.step()
-                notify("WATCHDOG=1")
-                stop.wait(options["interval"])
+                _wait(stop, options["interval"])
             notify("STOPPING=1")
 
     def _report(self, seen: Look, *, as_json: bool) -> None:
@@ -95,6 +98,14 @@ class Command(TeachingCommand):
             self.stdout.write(news if wrong or said else "All is well.")
         if code:
             sys.exit(code)
+
+
+def _wait(stop: Event, seconds: float) -> None:
+    """Wait, and feed systemd's watchdog: it is to catch a look that hangs, not one that is not due."""
+    until, at_most = time.monotonic() + seconds, interval_from(os.environ)
+    notify(ALIVE)
+    while (left := until - time.monotonic()) > 0 and not stop.wait(min(left, at_most)):
+        notify(ALIVE)
 
 
 def _told(key: Key, condition: Condition) -> dict[str, Any]:

@@ -347,3 +347,19 @@ def test_the_service_looks_until_it_is_told_to_stop(lease, settings, monkeypatch
     monkeypatch.setattr("gridbot_site.management.commands.watch.notify", note)
     call_command("watch", "--interval", "0.001", stdout=io.StringIO())
     assert states == ["READY=1", "WATCHDOG=1", "WATCHDOG=1", "STOPPING=1"]
+
+
+def test_a_long_wait_between_two_looks_is_no_hanging_one(lease, settings, monkeypatch):
+    settings.GRIDBOT_NOTIFY_URLS = ()
+    monkeypatch.setenv("WATCHDOG_USEC", "20000")
+    events = []
+    monkeypatch.setattr(Watcher, "step", lambda self: events.append("look"))
+
+    def note(state):
+        events.append(state)
+        if events[-3:] == ["WATCHDOG=1"] * 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr("gridbot_site.management.commands.watch.notify", note)
+    call_command("watch", "--interval", "86400", stdout=io.StringIO())
+    assert events == ["READY=1", "look", *["WATCHDOG=1"] * 3, "STOPPING=1"]
