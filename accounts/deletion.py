@@ -6,10 +6,23 @@ of facts would wait for in vain.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.apps import apps
-from django.db import models
+from django.db import connection, models, transaction
+
+
+@contextmanager
+def at_leisure() -> Iterator[None]:
+    """A transaction without the limit of pages: one statement deletes all rows of a kind, and
+    cutting it off would only have somebody begin it again."""
+    with transaction.atomic():
+        if connection.vendor == "postgresql":
+            with connection.cursor() as cursor:
+                cursor.execute("SET LOCAL statement_timeout = 0")
+        yield
 
 
 def cascade_counts(rows: models.QuerySet[Any]) -> dict[type[models.Model], int]:

@@ -19,7 +19,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.text import capfirst
 
 from accounts.chosen_rows import CheckedKeysAdmin
-from accounts.deletion import cascade_counts
+from accounts.deletion import at_leisure, cascade_counts
 from accounts.display import shown
 from accounts.models import BybitAccount, User
 from accounts.related import Relation, tables
@@ -57,6 +57,16 @@ class CountedDeletionMixin:
             forbidden,
             [],
         )
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        """Delete a row and what goes with it, however long it takes."""
+        with at_leisure():
+            super().delete_model(request, obj)  # type: ignore[misc]
+
+    def delete_queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> None:
+        """Delete several."""
+        with at_leisure():
+            super().delete_queryset(request, queryset)  # type: ignore[misc]
 
 
 class SuperusersOnly(CheckedKeysAdmin):

@@ -112,6 +112,8 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
+# Set by what serves pages, for none else: a migration may take its time.
+GRIDBOT_WEB_STATEMENT_SECONDS = Web.GRIDBOT_WEB_STATEMENT_SECONDS.read()
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"
 USE_TZ = True

@@ -13,12 +13,11 @@ import struct
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from django.conf import settings
 from django.contrib.staticfiles.finders import get_finders
 from django.core.files.storage import Storage
-from django.core.wsgi import get_wsgi_application
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.config import Config
@@ -75,12 +74,12 @@ class WebServer(BaseApplication):
     def load(self) -> Callable[..., Any]:
         """The site, in each worker."""
         try:
-            application: Callable[..., Any] = get_wsgi_application()
+            from gridbot_site.wsgi import application
         except Exception as error:  # noqa: BLE001 - gunicorn prints its text as it is
             text = "a process of the site cannot start: %s"
             UNCAUGHT.log_error(logger, error, text, type(error).__name__)
             sys.exit(Arbiter.WORKER_BOOT_ERROR)
-        return application
+        return cast("Callable[..., Any]", application)
 
 
 class Worker(ThreadWorker):

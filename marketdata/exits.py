@@ -11,6 +11,8 @@ from django.db.utils import InterfaceError, OperationalError
 # PostgreSQL's read_only_sql_transaction, which Django takes for an error of its own making
 # (https://www.postgresql.org/docs/current/errcodes-appendix.html).
 ONLY_READS = "25006"
+# Its query_canceled: by statement_timeout, or by an administrator.
+CANCELED = "57014"
 # Its undefined_table and undefined_column.
 UNDEFINED = frozenset({"42P01", "42703"})
 SQLITE_UNDEFINED = ("no such table: ", "no such column: ", "has no column named ")
@@ -53,6 +55,11 @@ def is_away(error: AnyDatabaseError) -> bool:
     if isinstance(error, OperationalError | InterfaceError):
         return True
     return getattr(error.__cause__, "sqlstate", None) == ONLY_READS
+
+
+def is_cut_off(error: BaseException) -> bool:
+    """Whether a database was told to work on a statement no longer."""
+    return getattr(error.__cause__, "sqlstate", None) == CANCELED
 
 
 def is_bare(error: AnyDatabaseError) -> bool:

@@ -252,6 +252,10 @@ DELIVERY_WORKS: Final = LogEvent(
     "delivery_works", _WARNING, "`manage.py watch`: it takes messages again.",
     ("position", "scheme", "failed"),
 )  # fmt: skip
+PAGE_CUT_OFF: Final = LogEvent(
+    "page_cut_off", _WARNING,
+    "The database took too long over a page of the site, which was answered with 503.", ("path",),
+)  # fmt: skip
 UNCAUGHT: Final = LogEvent(
     "uncaught", _ERROR, "An error that nobody caught ended the program, a thread or an object.",
     ("thread",),

@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 import pytest
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
+from django.db import connection
+from django.db.models.signals import pre_delete
 from django.test import RequestFactory
 from django.urls import reverse
 from django.views.debug import SafeExceptionReporterFilter
@@ -262,3 +264,29 @@ def test_no_local_variable_of_the_vault_reaches_an_error_report(rf, settings):
     inside = [frame for frame in frames if "/tests/" not in frame["filename"]]
     assert len(inside) == 4
     assert "canary" not in str([frame["vars"] for frame in inside])
+
+
+@pytest.mark.parametrize("page", ["delete", "changelist"])
+def test_a_deletion_is_not_cut_off_like_a_page(page, olivia_client, alice):
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite has no limit")
+    limits = []
+
+    def look(**kwargs):
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW statement_timeout")
+            limits.append(cursor.fetchone()[0])
+
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL statement_timeout = '30s'")
+    pre_delete.connect(look, sender=User)
+    try:
+        if page == "delete":
+            olivia_client.post(f"/admin/accounts/user/{alice.pk}/delete/", {"post": "yes"})
+        else:
+            chosen = {"action": "delete_selected", "_selected_action": alice.pk, "post": "yes"}
+            olivia_client.post("/admin/accounts/user/", chosen)
+    finally:
+        pre_delete.disconnect(look, sender=User)
+    assert limits == ["0"]
+    assert not User.objects.filter(pk=alice.pk).exists()

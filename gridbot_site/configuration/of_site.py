@@ -5,6 +5,7 @@ from __future__ import annotations
 from gridbot_site.configuration.kinds import (
     flag,
     log_level,
+    number,
     one_of,
     seconds,
     text,
@@ -68,6 +69,12 @@ class Web(Section):
         purpose="How many reverse proxies of one's own stand before the site. Their "
         "X-Forwarded-For and X-Forwarded-Proto are believed, and nobody else's.",
         written=True,
+    )
+    GRIDBOT_WEB_STATEMENT_SECONDS = Setting(
+        kind=number(least=0, most=3600),
+        default="30",
+        purpose="For how many seconds PostgreSQL works on one statement of a page before it is cut "
+        "off; 0 for any time. Commands and services have no such limit.",
     )
 
 

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from gridbot_site.databases import database_from_environment
+from gridbot_site.databases import database_from_environment, limit_statements
 
 BASE = Path("/srv/gridbot")
 PASSWORD = "p@:/#% ?&w"
@@ -145,3 +145,24 @@ def test_what_names_no_database_is_refused_without_its_password(environment, mes
     assert message in str(error.value)
     assert "hush" not in str(error.value)
     assert not recwarn.list
+
+
+@pytest.mark.parametrize(
+    ("url", "seconds", "options"),
+    [
+        ("postgresql:///name", 30.0, "-c statement_timeout=30000"),
+        ("postgresql:///name", 0.0001, "-c statement_timeout=1"),
+        # The last one counts.
+        ("postgresql:///name?options=-c%20x%3D1", 0.25, "-c statement_timeout=250 -c x=1"),
+        ("postgresql:///name", 0.0, None),
+        ("sqlite:///name", 30.0, None),
+    ],
+)
+def test_the_statements_of_pages_have_a_limit_which_those_of_commands_have_not(
+    url, seconds, options
+):
+    config = database(DATABASE_URL=url)
+    assert "statement_timeout" not in str(config)
+    limit_statements(config, seconds)
+    assert config["OPTIONS"].get("options") == options
+    assert "statement_timeout" not in str(database(DATABASE_URL=url))

@@ -12,12 +12,15 @@ import stat
 import subprocess
 import sys
 from contextlib import contextmanager
+from urllib.parse import quote, urlencode
 
 import pytest
+from django.db import OperationalError, connection
 from gunicorn.sock import create_sockets
 from gunicorn.workers.gthread import TConn
 
 from gridbot_site import web_server
+from gridbot_site.error_pages import server_error
 from gridbot_site.log_lines import LineFormatter
 from gridbot_site.tests.test_settings import ROOT, SOUND, run
 
@@ -105,6 +108,44 @@ def test_it_serves_pages_and_their_files_behind_a_proxy_until_it_is_told_to_stop
     assert all(re.match(r"\S+Z INFO \w+ ", line) for line in log.splitlines()), log
 
 
+@pytest.fixture
+def locked_sessions(transactional_db):
+    """The URL of a database whose sessions somebody has locked, as a long migration does."""
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite has no limit")
+    import psycopg
+
+    known = connection.get_connection_params()
+    names = ("dbname", "host", "port", "user", "password")
+    where = {name: known[name] for name in names if known.get(name)}
+    with psycopg.connect(**where) as other:
+        other.execute("LOCK TABLE django_session IN ACCESS EXCLUSIVE MODE")
+        yield f"postgresql:///{quote(where.pop('dbname'))}?{urlencode(where)}"
+        other.rollback()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_page_over_which_the_database_takes_too_long_is_cut_off_and_says_so(
+    locked_sessions, collected, tmp_path
+):
+    given = {"GRIDBOT_WEB_STATEMENT_SECONDS": "0.2", "DATABASE_URL": locked_sessions}
+    with serving(collected, tmp_path, GRIDBOT_PROXIES="1", **given) as (server, get):
+        status, told, page = get("/admin/", **PROXIED, Cookie=f"__Host-sessionid={'s' * 32}")
+        assert (status, told["cache-control"]) == (503, "private, no-store")
+        assert "The database took longer over this page" in page
+        server.send_signal(signal.SIGTERM)
+        _, log = server.communicate(timeout=SECONDS)
+    [line] = [line for line in log.splitlines() if " INFO " not in line]
+    assert re.search(r" WARNING page_cut_off .*path=/admin/", line), line
+
+
+def test_any_other_error_of_a_page_is_one_of_the_program(rf):
+    try:
+        raise OperationalError("the server closed the connection")
+    except OperationalError:
+        assert server_error(rf.get("/")).status_code == 500
+
+
 def test_a_client_that_says_it_is_a_proxy_is_not_believed(collected, tmp_path):
     with serving(collected, tmp_path) as (_, get):
         assert get("/admin/login/", **PROXIED)[0] == 301
@@ -164,7 +205,8 @@ def test_why_a_process_of_the_site_cannot_start_is_said_by_the_log_alone(
     def fails():
         raise RuntimeError("password=hush")
 
-    monkeypatch.setattr(web_server, "get_wsgi_application", fails)
+    monkeypatch.delitem(sys.modules, "gridbot_site.wsgi", raising=False)
+    monkeypatch.setattr("django.core.wsgi.get_wsgi_application", fails)
     server = web_server.WebServer(bind="127.0.0.1:0", workers=1, threads=1)
     with pytest.raises(SystemExit) as ended:
         server.load()
