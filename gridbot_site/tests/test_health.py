@@ -355,6 +355,7 @@ def locked_trades(transactional_db, monkeypatch):
         other.rollback()
 
 
+@pytest.mark.django_db(transaction=True)
 def test_a_probe_does_not_wait_for_a_locked_table(client, bearer, locked_trades):
     code, told = checks(client)
     assert (code, [name for name, each in told.items() if each["ok"]]) == (
