@@ -27,17 +27,16 @@ def tell_of_gaps(stored: Iterable[tuple[OpenGap, bool, datetime | None]]) -> Non
             opened.setdefault(key, []).append(gap)
         if ended_at is not None:
             closed.setdefault(key, {}).setdefault(ended_at, []).append(gap)
-    for (stream, account, reason), gaps in opened.items():
+    for (stream, _, reason), gaps in opened.items():
         GAP_OPENED.log(
             logger,
             "%s is not captured: %s",
             *(stream, reason),
             **_of(gaps),
             stream=stream,
-            account=account,
             reason=reason,
         )
-    for (stream, account, _), ends in closed.items():
+    for (stream, _, _), ends in closed.items():
         gaps = [gap for ended in ends.values() for gap in ended]
         longest = max(end - gap.started_at for end, ended in ends.items() for gap in ended)
         GAP_CLOSED.log(
@@ -46,7 +45,6 @@ def tell_of_gaps(stored: Iterable[tuple[OpenGap, bool, datetime | None]]) -> Non
             stream,
             **_of(gaps),
             stream=stream,
-            account=account,
             until=max(ends),
             seconds=longest.total_seconds(),
         )
@@ -57,6 +55,8 @@ def _of(gaps: list[OpenGap]) -> dict[str, object]:
     more = [f"and {len(names) - MOST_NAMES} more"] * (len(names) > MOST_NAMES)
     return {
         "symbol": ",".join([*names[:MOST_NAMES], *more]),
+        # All of them are of one account, or of none.
+        "account": gaps[0].account,
         "gaps": len(gaps),
         "since": min(gap.started_at for gap in gaps),
     }

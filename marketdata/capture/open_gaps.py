@@ -11,6 +11,7 @@ from uuid import UUID
 from django.utils import timezone
 
 from accounts.models import BybitAccount
+from marketdata.capture.accounts import full_name
 from marketdata.capture.feeds import Feed
 from marketdata.capture.pulse import come_on
 from marketdata.models import CaptureGap
@@ -28,7 +29,8 @@ class GapState(NamedTuple):
 class OpenGap:
     """A gap that has begun; `pk` is None until it is stored.
 
-    `is_guess` says that its beginning is by our own clock: no row is known from before.
+    `is_guess` says that its beginning is by our own clock: no row is known from before. `account`
+    is what people call its account, once it is stored.
     """
 
     feed: Feed
@@ -39,6 +41,7 @@ class OpenGap:
     pk: int | None = None
     changed: bool = True
     is_guess: bool = False
+    account: str = ""
 
     @property
     def state(self) -> GapState:
@@ -66,8 +69,10 @@ class OpenGap:
             # A row that is gone went with its account: nobody asks for it any more. One that
             # another capture has ended meanwhile is its word, and ours is another row.
             if written or not row.exists():
+                self.account = self.account or _name_of(self.feed.account_id)
                 return self.pk
-        if self.feed.account_id is not None and not _exists(self.feed.account_id):
+        self.account = _name_of(self.feed.account_id)
+        if self.feed.account_id is not None and not self.account:
             return None
         return CaptureGap.objects.create(
             **self.feed._asdict(),
@@ -85,7 +90,8 @@ def left_open(feeds: Iterable[Feed]) -> list[OpenGap]:
     """
     wanted, oldest, covered = set(feeds), dict[Feed, CaptureGap](), list[int]()
     unfinished = CaptureGap.objects.filter(ended_at=None, state=CaptureGap.State.OPEN)
-    for row in unfinished.order_by("started_at", "pk"):
+    unfinished = unfinished.select_related("account__user").order_by("started_at", "pk")
+    for row in unfinished:
         feed = Feed(row.stream, row.symbol, row.account_id)
         if feed in wanted and oldest.setdefault(feed, row) is not row:
             covered.append(row.pk)
@@ -98,10 +104,15 @@ def left_open(feeds: Iterable[Feed]) -> list[OpenGap]:
             int(row.evidence.get("outages", 1)),
             pk=row.pk,
             changed=False,
+            account=full_name(row.account) if row.account else "",
         )
         for feed, row in oldest.items()
     ]
 
 
-def _exists(account_id: UUID) -> bool:
-    return BybitAccount.objects.unscoped().filter(pk=account_id).exists()
+def _name_of(account_id: UUID | None) -> str:
+    """The name of an account; nothing for none, and for one that is gone."""
+    if account_id is None:
+        return ""
+    account = BybitAccount.objects.unscoped().filter(pk=account_id).select_related("user").first()
+    return full_name(account) if account else ""

@@ -10,11 +10,12 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, transaction
 
 from marketdata.bybit.errors import ExchangeUnavailable
 from marketdata.bybit.records import Reject
 from marketdata.bybit.ws_client import ConnectionState
+from marketdata.capture.accounts import full_name
 from marketdata.capture.books import Books
 from marketdata.capture.books_file import BooksFile
 from marketdata.capture.config import CaptureConfig
@@ -89,8 +90,25 @@ def test_gaps_of_streams_and_accounts_are_told_apart(events, alice_account, bob_
     assert sorted(events("stream", "account")) == sorted(
         ("gap_opened", stream, account)
         for stream in ("orders", "executions")
-        for account in (alice_account.pk, bob_account.pk)
+        for account in (full_name(alice_account), full_name(bob_account))
     )
+
+
+@pytest.mark.django_db
+def test_the_account_of_a_gap_is_named_without_asking_for_its_name(
+    events, alice_account, django_assert_num_queries
+):
+    feed = Feed(Stream.ORDERS, "", alice_account.pk)
+    book = GapBook()
+    book.open([feed], "lost", at(1))
+    book.persist()
+    later = GapBook()
+    later.resume([feed])
+    later.end(at(5), [feed])
+    with transaction.atomic(), django_assert_num_queries(1):
+        later.write()()
+    name = full_name(alice_account)
+    assert events("account") == [("gap_opened", name), ("gap_closed", name)]
 
 
 class Failing:
