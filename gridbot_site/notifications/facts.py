@@ -34,6 +34,10 @@ from marketdata.models import CaptureLease, QuarantinedMessage
 # How long nobody may hold the lease: systemd starts a capture anew within seconds.
 DOWN: Final = timedelta(seconds=60)
 QUARANTINE_WINDOW: Final = timedelta(minutes=10)
+ONLY_READS: Final = (
+    "The database only reads, as a standby does; rows wait on disk. Point DATABASE_URL at the "
+    "primary, or promote this one."
+)
 SEVERITIES: Final = {Level.WARNING: Severity.WARNING, Level.ERROR: Severity.CRITICAL}
 
 Wrong = tuple[Key, Condition]
@@ -55,6 +59,11 @@ def look_around(now: datetime) -> Found:
             found.conditions[Key(Kind.DISK_LOW, what)] = condition
     try:
         be_impatient()
+        if stored.only_reads():
+            # Nobody can renew the lease, and nothing new comes: that is no fault of capture's.
+            found.conditions[Key(Kind.DATABASE_AWAY)] = Condition(Severity.CRITICAL, ONLY_READS)
+            found.unknown |= OF_DATABASE
+            return found
         found.conditions |= dict(_of_database(now))
         if not stored.capture_is_running():
             found.unknown |= OF_CAPTURE

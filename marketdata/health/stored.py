@@ -82,6 +82,18 @@ def in_a_hurry() -> Iterator[None]:
             cursor.execute("RESET statement_timeout")
 
 
+def only_reads() -> bool:
+    """Whether PostgreSQL takes no row, as a standby, or because it is told so. Raises DatabaseError.
+
+    SQLite says so to nobody before they write.
+    """
+    if connection.vendor != "postgresql":
+        return False
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW transaction_read_only")
+        return bool(cursor.fetchone()[0] == "on")
+
+
 @cache
 def _known_migrations() -> frozenset[tuple[str, str]]:
     # Of the code, which does not change while it runs; reading it costs more than a request may.

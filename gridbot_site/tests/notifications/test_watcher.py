@@ -164,6 +164,22 @@ def test_a_database_that_is_away_leaves_all_else_open(lease, monkeypatch, error,
     assert Kind.CAPTURE_DOWN in looked.unknown
 
 
+@pytest.mark.django_db(transaction=True)
+def test_a_database_that_only_reads_is_away_and_capture_is_not_to_blame(lease):
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite says so to nobody before they write")
+    expired(lease, 120)
+    with connection.cursor() as cursor:
+        cursor.execute("SET default_transaction_read_only = on")
+        looked = facts.look_around(NOW())
+        cursor.execute("SET default_transaction_read_only = off")
+    [(key, condition)] = looked.conditions.items()
+    assert (key, condition.severity) == (Key(Kind.DATABASE_AWAY), Severity.CRITICAL)
+    assert "only reads, as a standby does" in condition.text
+    assert Kind.CAPTURE_DOWN in looked.unknown
+    assert found() == {"capture down": "CRITICAL"}
+
+
 def test_disks_and_clock_are_judged_as_the_doctor_judges_them(monkeypatch):
     Usage = namedtuple("Usage", "total used free")
     monkeypatch.setattr(facts, "check_disks", machine.check_disks)
