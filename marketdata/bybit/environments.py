@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import ip_address
@@ -41,6 +42,8 @@ class Endpoints:
 
 
 LOOPBACK_NAMES = frozenset({"localhost"})
+PLACE = re.compile(r"(?:\[(?P<address>[^\[\]\s]+)\]|(?P<name>[^:\[\]\s]+)):(?P<port>[0-9]+)")
+MAX_PORT = 65_535
 SECURE_SCHEMES = {"http": "https", "ws": "wss"}
 
 
@@ -67,6 +70,17 @@ def checked_url(url: str, name: str, schemes: set[str]) -> str:
             "on loopback only."
         )
     return url
+
+
+def host_and_port(text: str) -> tuple[str, int]:
+    """What HOST:PORT names. An IPv6 address stands in brackets, and is returned without them.
+
+    Raises ValueError.
+    """
+    found = PLACE.fullmatch(text)
+    if found is None or int(found["port"]) > MAX_PORT:
+        raise ValueError(f"{text!r} is no HOST:PORT")
+    return found["address"] or found["name"], int(found["port"])
 
 
 def is_loopback(host: str) -> bool:

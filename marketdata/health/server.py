@@ -21,7 +21,7 @@ from wsgiref.simple_server import WSGIRequestHandler, make_server
 from prometheus_client import CollectorRegistry, ProcessCollector, make_wsgi_app
 from prometheus_client.exposition import ThreadingWSGIServer
 
-from marketdata.bybit.environments import is_loopback
+from marketdata.bybit.environments import host_and_port, is_loopback
 from marketdata.capture.service import CaptureService
 from marketdata.exits import ConfigurationError
 from marketdata.health.checks import Check, as_json
@@ -53,17 +53,17 @@ class _QuietHandler(WSGIRequestHandler):
 
 def checked_address(text: str) -> tuple[str, int]:
     """HOST:PORT as a loopback host and a port. Raises ConfigurationError."""
-    host, _, port = text.strip().rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not (host and port.isascii() and port.isdigit() and int(port) <= 65535):
+    try:
+        host, port = host_and_port(text.strip())
+    except ValueError:
         raise ConfigurationError(
             f"{text!r} is no address for metrics; write for example 127.0.0.1:9464."
-        )
+        ) from None
     if not is_loopback(host):
         raise ConfigurationError(
             f"Metrics of capture have no password and stay on this machine: {host} is not loopback."
         )
-    return ("127.0.0.1" if host == "localhost" else host), int(port)
+    return ("127.0.0.1" if host == "localhost" else host), port
 
 
 def registry_of(service: CaptureService) -> CollectorRegistry:

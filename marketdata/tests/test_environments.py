@@ -7,6 +7,7 @@ import pytest
 from marketdata.bybit.environments import (
     Environment,
     checked_url,
+    host_and_port,
     is_loopback,
 )
 
@@ -74,3 +75,25 @@ def test_loopback_is_known_by_name_and_address(host):
 @pytest.mark.parametrize("host", ["", "10.0.0.1", "0.0.0.0", "::", "localhost.example", "127.1"])
 def test_other_hosts_are_not_loopback(host):
     assert not is_loopback(host)
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("127.0.0.1:0", ("127.0.0.1", 0)),
+        ("db.example:65535", ("db.example", 65_535)),
+        ("[::1]:9464", ("::1", 9464)),
+    ],
+)
+def test_a_place_is_a_host_and_a_port(text, place):
+    assert host_and_port(text) == place
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "9464", "host", "host:", ":1", "host:65536", "host:1a", "host:\u0661", "host:-1", "a b:1",
+     "::1:9464", "[::1:9464", "[]:1", "[::1]9464"],
+)  # fmt: skip
+def test_what_is_no_place_is_refused(text):
+    with pytest.raises(ValueError, match="is no HOST:PORT"):
+        host_and_port(text)

@@ -9,6 +9,7 @@ from django.conf import settings
 
 from accounts.management.teaching import TeachingCommand
 from gridbot_site.web_server import WebServer, uncollected
+from marketdata.bybit.environments import host_and_port
 from marketdata.exits import ConfigurationError
 from marketdata.management.arguments import count, worded
 
@@ -67,8 +68,9 @@ class Command(TeachingCommand):
 
 def address(text: str) -> str:
     """What gunicorn is bound to. Raises ValueError for what is none."""
-    host, _, port = text.rpartition(":")
-    is_socket = text.startswith("unix:/")
-    if not is_socket and not (host and port.isascii() and port.isdecimal() and int(port) < 65_536):
-        raise ValueError(f"{text!r} is neither HOST:PORT nor unix:/path")
+    if not text.startswith("unix:/"):
+        try:
+            host_and_port(text)
+        except ValueError:
+            raise ValueError(f"{text!r} is neither HOST:PORT nor unix:/path") from None
     return text
