@@ -29,8 +29,8 @@ def main() -> None:
         os.environ.setdefault("DATABASE_URL", f"sqlite:///{sys.argv[1]}.sqlite3")
     if asks_for_help(sys.argv[1:]):
         # Help comes before configuration: keys of this process alone, which sign and seal nothing.
-        for name, value in fresh_secrets().items():
-            os.environ.setdefault(name, value)
+        os.environ.pop("CREDENTIALS_DIRECTORY", None)
+        os.environ.update(fresh_secrets(), GRIDBOT_CREDENTIAL_KEYS_FILE="")
     from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line
     from django.db.utils import Error as AnyDatabaseError

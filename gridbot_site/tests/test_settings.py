@@ -86,6 +86,19 @@ def test_help_needs_no_configuration(arguments):
     assert "coverage" in done.stdout
 
 
+@pytest.mark.parametrize("given", ["a file", "systemd"])
+def test_help_reads_no_keys_that_are_given_otherwise(given, tmp_path):
+    keys = tmp_path / "gridbot-credential-keys"
+    keys.write_text("no key")
+    keys.chmod(0o600)
+    of = {
+        "a file": {"GRIDBOT_CREDENTIAL_KEYS_FILE": f"{keys}"},
+        "systemd": {"CREDENTIALS_DIRECTORY": f"{tmp_path}"},
+    }
+    done = manage("coverage", "--help", GRIDBOT_CREDENTIAL_KEYS=None, **of[given])
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_a_command_with_an_argument_that_looks_like_help_does_not_run_without_a_key():
     done = manage("dbshell", "--", "--help", SECRET_KEY=None)
     assert done.returncode == 4, done.stdout
