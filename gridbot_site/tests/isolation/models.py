@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import cached_property
 from importlib import import_module
 from typing import Any
 
@@ -173,7 +174,7 @@ class Scene:
     own: dict[type[models.Model], Row] = field(default_factory=dict)
     foreign: dict[type[models.Model], Row] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def canaries(self) -> re.Pattern[str]:
         """Whatever is the stranger's alone."""
         keys = {str(row.pk) for row in self.foreign.values()}

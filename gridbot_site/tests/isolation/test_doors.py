@@ -7,14 +7,14 @@ import pytest
 from gridbot_site.tests.isolation import commands, doors
 from gridbot_site.tests.isolation.campaign import killers, size
 from gridbot_site.tests.isolation.filters import FILTERS, NO_FILTERS, looks_like_filters, mutated
-from gridbot_site.tests.isolation.models import set_the_scene, tenant_models
+from gridbot_site.tests.isolation.models import tenant_models
 from gridbot_site.tests.isolation.routes import METHODS, routes
 
 pytestmark = pytest.mark.django_db
 
 
-def test_no_command_tells_a_tenant_of_a_stranger():
-    found, count = commands.wrongs(set_the_scene())
+def test_no_command_tells_a_tenant_of_a_stranger(scene):
+    found, count = commands.wrongs(scene)
     assert found == []
     assert count == 16
 
@@ -29,14 +29,14 @@ def test_a_command_without_a_verdict_says_what_to_add(monkeypatch):
     assert "manage.py coverage has no verdict: add it to ASKED" in said
 
 
-def test_no_door_opens_to_a_stranger():
-    found, count = doors.wrongs(set_the_scene())
+def test_no_door_opens_to_a_stranger(scene):
+    found, count = doors.wrongs(scene)
     assert found == []
     assert count > 40
 
 
-def test_every_model_is_looked_for_on_every_path():
-    found = size(set_the_scene())
+def test_every_model_is_looked_for_on_every_path(scene):
+    found = size(scene)
     assert found.models == len(tenant_models())
     assert found.paths > len(routes()) * len(METHODS)
     assert found.pairs == found.models * found.paths
@@ -49,7 +49,6 @@ def test_every_filter_is_known():
 
 
 @pytest.mark.parametrize("each", FILTERS, ids=lambda each: f"{each.where} {each.words}")
-def test_without_a_filter_something_shows(each):
-    scene = set_the_scene()
+def test_without_a_filter_something_shows(each, scene):
     with mutated(each):
         assert killers(each.asked, scene)
