@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,13 @@ MODULES = sorted(
 )
 
 
+@cache
 def imported(path):
     """Every module that a file imports when it runs, wherever in it the import stands."""
+    return frozenset(_imported(path))
+
+
+def _imported(path):
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for_types_only = {
         id(inner)
