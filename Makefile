@@ -6,6 +6,10 @@ STAMPS := .make
 # The tests wait for servers and processes about as much as they compute.
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 2) * 3 // 2)')
 
+# Where nothing may be compiled for good, each worker rewrites all tests for itself, and each of the
+# many processes that tests start compiles the project anew.
+test coverage: export PYTHONDONTWRITEBYTECODE =
+
 .PHONY: demo test coverage check serve install backtest pages
 
 demo: install .env
