@@ -74,6 +74,17 @@ def test_what_is_spoilt_turns_the_verdict_red(scene, way):
     assert any(RED[way] in problem for problem in verdict.problems), verdict.problems
 
 
+def test_the_trade_that_is_lost_had_to_be_stored_though_a_repair_stored_another_one_later(scene):
+    made, scene.events = scene.events, []
+    scene.trade(-1, 99)
+    scene.events += made
+    truth, feed = Truth.read(scene.events), Feed("publicTrade", "BTCUSDT")
+    [early] = truth.early[feed]
+    scene.store(feed, truth.rows[feed][early][-1])
+    WAYS["lose_trade"](truth)
+    assert scene.judge().lost == 1
+
+
 class TestAbsentRows:
     """A row that is absent is declared by a gap that is not filled, and by nothing else."""
 
