@@ -92,3 +92,14 @@ def test_a_signal_is_passed_on_and_the_end_is_waited_for(given, passed, tell, gr
     script.communicate(timeout=60)
     assert script.returncode == 75
     assert (tmp_path / "pipe.told").read_text() == f"kill --signal={passed}\n"
+
+
+def test_a_pause_that_a_second_signal_ends_does_not_end_the_script(gridbot, tmp_path):
+    # Whoever is impatient tells the whole group once more: it ends what the script waits for.
+    (tmp_path / "sleep").write_text("#!/bin/sh\nkill -TERM $$\n", encoding="utf-8")
+    (tmp_path / "sleep").chmod(0o755)
+    script = gridbot("wait")
+    assert script.stderr.readline() == "begun\n"
+    os.kill(script.pid, signal.SIGTERM)
+    script.communicate(timeout=60)
+    assert script.returncode == 75
