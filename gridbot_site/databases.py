@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -62,14 +63,17 @@ def database_from_environment(environment: Mapping[str, str], *, base_dir: Path)
 def limit_statements(config: dict[str, Any], seconds: float) -> None:
     """Have PostgreSQL cancel what takes longer, on each connection that is made by `config`.
 
-    0 limits nothing. What the operator has put into `options` counts more. SQLite has no such limit.
+    0 limits nothing. What the operator has put into `options`, or PGOPTIONS, counts more. SQLite
+    has no such limit.
     """
     if config["ENGINE"] != ENGINES["postgresql"] or not seconds:
         return
     options = config["OPTIONS"]
     # In the start packet: whoever sets a limit of their own resets it to this one.
     limit = f"-c statement_timeout={max(1, round(seconds * 1000))}"
-    options["options"] = f"{limit} {options.get('options', '')}".strip()
+    # libpq reads PGOPTIONS only where the parameter is not given.
+    own = options.get("options", os.environ.get("PGOPTIONS", ""))
+    options["options"] = f"{limit} {own}".strip()
 
 
 def folder_beside(config: Mapping[str, Any], *, base_dir: Path) -> Path:

@@ -166,3 +166,13 @@ def test_the_statements_of_pages_have_a_limit_which_those_of_commands_have_not(
     limit_statements(config, seconds)
     assert config["OPTIONS"].get("options") == options
     assert "statement_timeout" not in str(database(DATABASE_URL=url))
+
+
+def test_the_limit_takes_nothing_away_that_pgoptions_says(monkeypatch):
+    monkeypatch.setenv("PGOPTIONS", "-c search_path=own")
+    config = database(DATABASE_URL="postgresql:///name")
+    limit_statements(config, 30.0)
+    assert config["OPTIONS"]["options"] == "-c statement_timeout=30000 -c search_path=own"
+    config = database(DATABASE_URL="postgresql:///name?options=-c%20x%3D1")
+    limit_statements(config, 30.0)
+    assert config["OPTIONS"]["options"] == "-c statement_timeout=30000 -c x=1"
