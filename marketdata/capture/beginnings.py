@@ -11,6 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from datetime import datetime
 
+from django.db.models import DateTimeField, Value
+from django.db.models.functions import Greatest
+
 from marketdata.capture.feeds import CLOCK_MARGIN, Feed, whole
 from marketdata.models import CaptureGap
 
@@ -22,6 +25,8 @@ class Beginnings:
 
     def __init__(self) -> None:
         self._rows: dict[Feed, int] = {}
+        # Those that were left before they were vouched for: nobody goes on with their gaps.
+        self._left: dict[Feed, int] = {}
 
     def write(self, feeds: Iterable[Feed], at: datetime) -> None:
         """Write that `feeds` begin `at` this time of our clock, in a transaction of the caller's."""
@@ -37,14 +42,35 @@ class Beginnings:
         for feed in feeds:
             self._rows.pop(feed, None)
 
+    def leave(self, feeds: Iterable[Feed], at: datetime) -> Callable[[], None]:
+        """Write that `feeds` are captured up to `at`, as `delete` does: what they brought is not
+        vouched for yet, so their rows stay, and have an end now."""
+        left = {feed: self._rows[feed] for feed in feeds if feed in self._rows}
+        if left:
+            end = Greatest("started_at", Value(whole(at), DateTimeField()))
+            CaptureGap.objects.filter(pk__in=left.values(), ended_at=None).update(ended_at=end)
+
+        def confirm() -> None:
+            self._left |= left
+            self.hand_over(left)
+
+        return confirm
+
     def delete(self, feeds: Iterable[Feed]) -> Callable[[], None]:
         """Delete the rows of `feeds`, in a transaction of the caller's; what is returned is to
         be called when that is committed."""
-        over = {feed: self._rows[feed] for feed in feeds if feed in self._rows}
-        if over:
-            CaptureGap.objects.filter(pk__in=over.values()).delete()
-        return lambda: self.hand_over(over)
+        over = set(feeds)
+        mine = (self._rows, self._left)
+        if rows := [rows[feed] for rows in mine for feed in over & rows.keys()]:
+            CaptureGap.objects.filter(pk__in=rows).delete()
+
+        def confirm() -> None:
+            self.hand_over(over)
+            for feed in over:
+                self._left.pop(feed, None)
+
+        return confirm
 
     def feeds(self) -> set[Feed]:
         """Those that have begun, and are vouched for nowhere yet."""
-        return set(self._rows)
+        return {*self._rows, *self._left}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
+from datetime import datetime
 from typing import Any
 
 from django.db import transaction
@@ -55,10 +56,13 @@ class Books:
         with self._writing, self.fenced():
             self._beginnings.write(feeds, timezone.now())
 
-    def leave(self, feeds: Iterable[Feed]) -> None:
-        """Forget those of `feeds` that have begun and never brought a row. Raises LeaseLost."""
+    def leave(self, feeds: Iterable[Feed], at: datetime) -> None:
+        """Forget those of `feeds` that have begun and never brought a row; the others are captured
+        up to `at`. Raises LeaseLost."""
         with self._writing, self.fenced():
             self._beginnings.delete(set(feeds) - self.gaps.feeds())()
+            confirm = self._beginnings.leave(feeds, at)
+        confirm()
 
     def end(self) -> None:
         """Forget what has begun: every row that was heard is stored. Raises LeaseLost."""

@@ -152,7 +152,7 @@ class PrivatePart(Part):
         # What lived until now lives no longer: another connection will know nothing of between.
         self.books.gaps.open(collector.feeds, LEFT, now)
         self.books.gaps.end(now, collector.feeds)
-        self.books.leave(collector.feeds)
+        self.books.leave(collector.feeds, now)
         with self.books.fenced():
             runs.close_observing_run(account_id)
         text = "account %s: no longer captured as it was"

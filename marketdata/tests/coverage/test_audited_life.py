@@ -20,6 +20,7 @@ from marketdata.bybit.records import Parsed
 from marketdata.capture import books as books_module
 from marketdata.capture import vouching
 from marketdata.capture.audits import Audits
+from marketdata.capture.beginnings import NOT_BEGUN
 from marketdata.capture.config import CaptureConfig
 from marketdata.capture.feeds import TICK
 from marketdata.capture.links import Link
@@ -113,7 +114,7 @@ class AuditedLife(Life):
         at = START + timedelta(milliseconds=self.clock)
         self.books.gaps.open([FEED], LEFT, at)
         self.books.gaps.end(at, [FEED])
-        self.books.leave([FEED])
+        self.books.leave([FEED], at)
         # The service keeps its books between the two, as the connection has to end first.
         self.the_books_are_kept(1)
         self.clock += 1
@@ -175,6 +176,21 @@ def test_what_waits_to_be_stored_when_an_account_is_served_again_is_no_hole():
     life.the_books_are_kept(1)
     life.intervals_and_gaps_are_a_whole()
     assert [gap.reason for gap in gaps_of(FEED)] == [LEFT, NOT_RUNNING, LEFT, NOT_RUNNING]
+    assert len(intervals_of(FEED)) == 1
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("short_reach")
+def test_the_trace_of_a_first_life_goes_also_when_it_is_vouched_for_after_it_was_left():
+    life = AuditedLife()
+    life.rows_are_made([0, 2])
+    life.it_is_left_and_served_again()
+    reasons = [NOT_BEGUN, LEFT, NOT_RUNNING]
+    assert [gap.reason for gap in gaps_of(FEED)] == reasons
+    life.rows_are_stored()
+    life.the_books_are_kept(1)
+    life.intervals_and_gaps_are_a_whole()
+    assert [gap.reason for gap in gaps_of(FEED)] == reasons[1:]
     assert len(intervals_of(FEED)) == 1
 
 
