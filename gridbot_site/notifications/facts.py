@@ -139,7 +139,7 @@ def _quarantine(now: datetime) -> Iterator[Wrong]:
 
 def _set_aside() -> Iterator[Wrong]:
     for account in accounts_in_use():
-        # Where no key was entered yet, nothing is refused.
+        # Where no key is active, nothing is refused.
         is_set_aside = account.status == BybitAccount.Status.ERROR
         if is_set_aside and account.status_reason != NO_CREDENTIAL:
             name = full_name(account)
