@@ -67,6 +67,10 @@ class CaptureProcess:
         self._process.wait()
         self._take_output()
 
+    def abandon(self) -> None:
+        """End it for good without a wait, from a handler of signals too."""
+        self._process.send_signal(signal.SIGKILL)
+
     def pause(self) -> None:
         """Have it do nothing at all: when this returns, it has stopped."""
         self._process.send_signal(signal.SIGSTOP)

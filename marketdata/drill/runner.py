@@ -49,6 +49,7 @@ class Drill:
     log: Path | None = None
     faults: list[Fault] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    _stage: Stage | None = field(default=None, init=False)
 
     def run(self, stop: threading.Event, on_fault: Callable[[Fault], None]) -> DrillVerdict:
         """Run it; `stop` ends it early, with the verdict on what was done."""
@@ -57,6 +58,7 @@ class Drill:
         with Stage(
             self.accounts, stop, seed=self.seed, rate=self.rate, events=self.events, log=self.log
         ) as stage:
+            self._stage = stage
             ready = stage.wait_until_live(began, START_SECONDS)
             if ready is None:
                 raise Unavailable(f"Capture did not start: {stage.capture.last_words()}")
@@ -67,6 +69,11 @@ class Drill:
                 self.faults.append(self._inject(stage, scenario, draw))
                 on_fault(self.faults[-1])
             return self._end(stage, began, ready)
+
+    def abandon(self) -> None:
+        """Leave no process behind: for who ends this one at once."""
+        if self._stage is not None:
+            self._stage.abandon()
 
     def _deck(self, draw: random.Random) -> list[Scenario]:
         """The scenarios in random order, each as often as any other, give or take one."""

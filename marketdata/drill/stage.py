@@ -78,6 +78,7 @@ class Stage:
         self._wanted: dict[str, int] = {}
         # Of each kill, how many rows were committed up to which primary key.
         self.committed: list[tuple[type, int, int]] = []
+        self._captures: list[CaptureProcess] = []
         self.spooled: set[Spooled] = set()
 
     def __enter__(self) -> Self:
@@ -129,9 +130,14 @@ class Stage:
     def launch(self, *arguments: str, **environment: str) -> CaptureProcess:
         """One more capture process."""
         names = [part for account in self.accounts for part in ("--account", account.name)]
-        return self._exits.enter_context(
-            CaptureProcess(self._environment | environment, self.log, *names, *arguments)
-        )
+        capture = CaptureProcess(self._environment | environment, self.log, *names, *arguments)
+        self._captures.append(capture)
+        return self._exits.enter_context(capture)
+
+    def abandon(self) -> None:
+        """Leave no capture behind, without a wait for anything."""
+        for capture in self._captures:
+            capture.abandon()
 
     def start(self, **environment: str) -> None:
         """Start the capture."""

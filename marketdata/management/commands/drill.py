@@ -107,7 +107,7 @@ class Command(TeachingCommand):
                 log=options["log"],
                 sabotage=WAYS[options["sabotage"]] if options["sabotage"] else None,
             )
-            with stop_on_signals() as stop:
+            with stop_on_signals(drill.abandon) as stop:
                 verdict = drill.run(stop, lambda fault: _say(says, _line(fault)))
         result = summary(drill.faults, verdict, seed=seed)
         if not options["json"]:

@@ -9,6 +9,8 @@ import json
 import logging
 import os
 import signal
+import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -73,6 +75,29 @@ def test_a_signal_ends_a_drill_early_with_the_verdict_on_what_was_done(environme
     result = json.loads(out.splitlines()[-1])
     assert process.returncode == (0 if result["green"] else 1), err
     assert 1 <= result["faults"] < 1000
+
+
+def test_a_second_signal_leaves_no_process_behind(environment):
+    with start(environment, "drill", "--only", "replay", "--faults", "1000") as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if "F08 replay" in line:
+                break
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=DRILL_SECONDS)
+    assert len(children) == 2
+    while any(_runs(int(child)) for child in children):
+        threading.Event().wait(0.05)
+
+
+def _runs(process: int) -> bool:
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
 
 
 def test_the_list_has_every_number_of_the_matrix_and_says_what_is_expected(environment):
