@@ -16,8 +16,8 @@ from gridbot_site.make_env import fresh_secrets
 from gridbot_site.tests.documents.pages import ROOT, files
 from marketdata.prune.policy import PUBLIC
 
-# What the process is told by others than people who configure it.
-OF_DJANGO = {"DJANGO_SETTINGS_MODULE"}
+# What Django and libpq, the library of PostgreSQL, read: their settings, and none of ours.
+OF_OTHERS = {"DJANGO_SETTINGS_MODULE", "PGOPTIONS"}
 OF_A_SECTION = re.compile(rf"\b(?:{'|'.join(each.__name__ for each in SECTIONS)})\.([A-Z_]+)\b")
 NAMED = re.compile(rf"\b(?:{'|'.join(PREFIXES)})[A-Z][A-Z_]*\b")
 
@@ -92,7 +92,7 @@ def names_read_from_the_environment(path: Path) -> set[str]:
 def test_the_product_reads_no_variable_that_is_not_declared():
     read = {name for path in product() for name in names_read_from_the_environment(path)}
     assert {"NOTIFY_SOCKET", "WATCHDOG_USEC", "DATABASE_URL"} <= read
-    assert sorted(read - all_settings().keys() - OF_DJANGO) == []
+    assert sorted(read - all_settings().keys() - OF_OTHERS) == []
 
 
 def test_every_setting_is_read_by_something():
