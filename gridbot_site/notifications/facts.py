@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
@@ -101,8 +101,9 @@ def _of_database(now: datetime) -> Iterator[Wrong]:
     yield from _streams(now)
     yield from _gaps()
     yield from _quarantine(now)
-    yield from _set_aside()
-    yield from _keys(now)
+    accounts = accounts_in_use()
+    yield from _set_aside(accounts)
+    yield from _keys(now, accounts)
 
 
 def _capture() -> Iterator[Wrong]:
@@ -137,8 +138,8 @@ def _quarantine(now: datetime) -> Iterator[Wrong]:
         yield Key(Kind.QUARANTINE_GROWING), Condition(Severity.WARNING, text)
 
 
-def _set_aside() -> Iterator[Wrong]:
-    for account in accounts_in_use():
+def _set_aside(accounts: Sequence[BybitAccount]) -> Iterator[Wrong]:
+    for account in accounts:
         # Where no key is active, nothing is refused.
         is_set_aside = account.status == BybitAccount.Status.ERROR
         if is_set_aside and account.status_reason != NO_CREDENTIAL:
@@ -147,11 +148,11 @@ def _set_aside() -> Iterator[Wrong]:
             yield Key(Kind.ACCOUNT_SET_ASIDE, name), Condition(Severity.WARNING, text)
 
 
-def _keys(now: datetime) -> Iterator[Wrong]:
+def _keys(now: datetime, accounts: Sequence[BybitAccount]) -> Iterator[Wrong]:
     # Also of accounts that capture has set aside: with the end of its key an account is.
     expiring = ApiCredential.objects.unscoped().filter(
         is_active=True,
-        account__in=accounts_in_use(),
+        account__in=accounts,
         expires_at__lte=now + timedelta(days=max(WARNING_DAYS)),
     )
     for credential in expiring.select_related("account__user"):

@@ -351,16 +351,22 @@ def test_a_folder_that_takes_no_file_keeps_nobody_from_looking(lease, settings, 
     assert "alerts.json cannot be locked: " in caplog.text
 
 
+def stop_when_fed(times, told, monkeypatch):
+    """Keep what systemd is told, and stop when its watchdog was fed so often on end."""
+
+    def note(state):
+        told.append(state)
+        if told[-times:] == ["WATCHDOG=1"] * times:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr("gridbot_site.management.commands.watch.notify", note)
+
+
 def test_the_service_looks_until_it_is_told_to_stop(lease, settings, monkeypatch):
     settings.GRIDBOT_NOTIFY_URLS = ()
     states = []
 
-    def note(state):
-        states.append(state)
-        if states[-2:] == ["WATCHDOG=1"] * 2:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    monkeypatch.setattr("gridbot_site.management.commands.watch.notify", note)
+    stop_when_fed(2, states, monkeypatch)
     call_command("watch", "--interval", "0.001", stdout=io.StringIO())
     assert states == ["READY=1", "WATCHDOG=1", "WATCHDOG=1", "STOPPING=1"]
 
@@ -371,11 +377,6 @@ def test_a_long_wait_between_two_looks_is_no_hanging_one(lease, settings, monkey
     events = []
     monkeypatch.setattr(Watcher, "step", lambda self: events.append("look"))
 
-    def note(state):
-        events.append(state)
-        if events[-3:] == ["WATCHDOG=1"] * 3:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    monkeypatch.setattr("gridbot_site.management.commands.watch.notify", note)
+    stop_when_fed(3, events, monkeypatch)
     call_command("watch", "--interval", "86400", stdout=io.StringIO())
     assert events == ["READY=1", "look", *["WATCHDOG=1"] * 3, "STOPPING=1"]

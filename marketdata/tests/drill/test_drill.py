@@ -9,7 +9,10 @@ import json
 import logging
 import os
 import signal
+import subprocess
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +48,17 @@ def drill(environment: dict[str, str], *arguments: str) -> tuple[int, dict[str, 
     return process.returncode, json.loads(out), err
 
 
+@contextmanager
+def drill_under_way(environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
+    """A long drill that has had its first fault."""
+    with start(environment, "drill", "--only", "replay", "--faults", "1000") as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if "F08 replay" in line:
+                break
+        yield process
+
+
 @pytest.mark.parametrize("kinds", SAMPLES)
 def test_faults_lose_nothing_silently(environment, kinds):
     count = SAMPLES[kinds]
@@ -65,11 +79,7 @@ def test_a_spoilt_database_turns_a_drill_red(environment):
 
 
 def test_a_signal_ends_a_drill_early_with_the_verdict_on_what_was_done(environment):
-    with start(environment, "drill", "--only", "replay", "--faults", "1000") as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if "F08 replay" in line:
-                break
+    with drill_under_way(environment) as process:
         process.send_signal(signal.SIGTERM)
         out, err = process.communicate(timeout=DRILL_SECONDS)
     result = json.loads(out.splitlines()[-1])
@@ -78,11 +88,7 @@ def test_a_signal_ends_a_drill_early_with_the_verdict_on_what_was_done(environme
 
 
 def test_a_second_signal_leaves_no_process_behind(environment):
-    with start(environment, "drill", "--only", "replay", "--faults", "1000") as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if "F08 replay" in line:
-                break
+    with drill_under_way(environment) as process:
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         process.send_signal(signal.SIGTERM)
         process.send_signal(signal.SIGINT)
