@@ -12,7 +12,7 @@ from datetime import timedelta
 
 import pytest
 from django.conf import settings
-from django.db import OperationalError, connection
+from django.db import OperationalError, connection, transaction
 from django.db.models.functions import Now
 
 from marketdata.capture.books import Books
@@ -243,7 +243,9 @@ def test_a_capture_that_was_paused_finds_itself_replaced_and_claims_nothing(sand
     sandbox.wait_for_topics("publicTrade.BTCUSDT")
     sandbox.send_trades("BTCUSDT", sandbox.make_trades("BTCUSDT", 3))
     until(lambda: epoch() == 1)
-    paused.send_signal(signal.SIGSTOP)
+    # While we may write to SQLite it does not, and takes nobody's turn to with it.
+    with transaction.atomic():
+        paused.send_signal(signal.SIGSTOP)
     successor = captures.start("--wait")
     until(lambda: epoch() == 2)
     # These wait in the socket of the paused one, and are its first rows when it wakes up.
